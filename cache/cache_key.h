@@ -1,0 +1,47 @@
+// Exactly what an answer depends on: the method and the request's bytes.
+//
+// Keys are compared in full, never by hash alone. The hash is keyed with a secret drawn when the
+// process starts, so that nobody outside can choose keys that collide.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace memod {
+
+// A view: it owns no bytes. Made once per call; whoever keeps it keeps the bytes too.
+class CacheKey {
+ public:
+  // `method` is the id of a MemoizedMethod: unique in the process.
+  CacheKey(uint32_t method, std::string_view request);
+
+  uint32_t method() const { return method_; }
+  std::string_view request() const { return request_; }
+  uint64_t hash() const { return hash_; }
+
+  // A key whose hash is known from having been made before.
+  CacheKey(uint32_t method, std::string_view request, uint64_t hash)
+      : method_(method), request_(request), hash_(hash) {}
+
+  friend bool operator==(const CacheKey& a, const CacheKey& b) {
+    return a.hash_ == b.hash_ && a.method_ == b.method_ && a.request_ == b.request_;
+  }
+
+  struct Hash {
+    size_t operator()(const CacheKey& key) const { return key.hash_; }
+  };
+
+ private:
+  uint32_t method_;
+  std::string_view request_;
+  uint64_t hash_;
+};
+
+// Hash of any bytes under the same secret.
+uint64_t SecretHash(std::string_view bytes, uint32_t salt = 0);
+
+// `n` bytes from the system's cryptographic generator.
+std::string RandomBytes(size_t n);
+
+}  // namespace memod

@@ -1,0 +1,115 @@
+// A computation under way, and those who wait for it.
+//
+// A flight belongs to its MemoCache, not to its first caller: one caller's leaving ends that caller
+// alone, and the computation is cancelled when the last one leaves. Whoever computes calls Begin,
+// looks at cancelled() now and then, and calls Complete once. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "memod/cache/answer.h"
+#include "memod/cache/cache_key.h"
+#include "memod/cache/time.h"
+
+namespace memod {
+
+class MemoCache;
+struct MemoizedMethod;
+
+// How an answer came: what goes out as `memo-cache`.
+enum class CacheStatus { kHit, kMiss, kCoalesced, kBypass };
+
+// What a caller is told.
+struct Outcome {
+  absl::StatusOr<Answer::Ref> answer;
+  CacheStatus status = CacheStatus::kMiss;
+  Duration age = Duration::zero();  // of a hit: since it was computed
+};
+
+// Who waits for a flight.
+class Waiter {
+ public:
+  // Called once, from any thread and under no lock, unless Leave returned true before.
+  virtual void OnAnswer(const Outcome& outcome) = 0;
+
+ protected:
+  ~Waiter() = default;
+};
+
+class Flight {
+ public:
+  ~Flight();
+  Flight(const Flight&) = delete;
+  Flight& operator=(const Flight&) = delete;
+
+  const MemoizedMethod& method() const { return method_; }
+  std::string_view request() const { return request_; }
+  const CacheKey& key() const { return key_; }
+  // What the computation runs on; alive at least as long as the flight. Null in server scope.
+  const void* instance() const { return instance_.get(); }
+  // The flight whose computation makes this nested call; null: none. It outlives this flight's
+  // computation, which runs within it.
+  const Flight* parent() const { return parent_; }
+  // 1 for a call from outside.
+  int depth() const { return depth_; }
+  // When the policy's compute_timeout is over.
+  Time deadline() const { return deadline_; }
+
+  // The computation begins now. False: nobody waits any more, and nothing needs to be computed.
+  bool Begin(Time now);
+
+  // Whether nobody waits for the answer any more.
+  bool cancelled() const;
+
+  // Answers everybody who waits, and stores a good answer if the cache still holds this flight
+  // under its key. Of several calls to Complete and Abandon the first counts.
+  void Complete(absl::StatusOr<Answer::Ref> answer, Time now);
+
+  // Answers everybody with `error` and cancels the computation, whose answer will be discarded.
+  void Abandon(const absl::Status& error);
+
+  // `waiter` waits no longer. False: it is being answered, or was.
+  bool Leave(Waiter* waiter);
+
+ private:
+  friend class MemoCache;
+  struct Waiting {
+    Waiter* waiter;
+    CacheStatus status;
+  };
+  using Waiters = absl::InlinedVector<Waiting, 1>;
+  // What the cache's mutex guards; reached through MemoCache::StateOf only.
+  struct State {
+    Waiters waiters;
+    bool running = false;   // in the cache's list of flights, at `position`
+    bool joinable = false;  // in the cache's map of flights: stores its answer, can be joined
+    Time begun_at{};
+    std::list<std::shared_ptr<Flight>>::iterator position;
+  };
+
+  Flight(std::shared_ptr<MemoCache> cache, const MemoizedMethod& method, const CacheKey& key,
+         std::shared_ptr<const void> instance, const Flight* parent, bool counted, Time now);
+
+  const std::shared_ptr<MemoCache> cache_;
+  const MemoizedMethod& method_;
+  const std::string request_;
+  const CacheKey key_;  // over request_
+  const std::shared_ptr<const void> instance_;
+  const Flight* const parent_;
+  const int depth_;
+  const bool counted_;  // false for a bypass
+  const Time deadline_;
+
+  std::atomic<bool> cancelled_{false};
+  std::atomic<int> waiting_{0};  // as many as state_.waiters
+  State state_;
+};
+
+}  // namespace memod

@@ -1,0 +1,42 @@
+// Errors that are memod's own, told apart from the application's by a word that travels with the
+// status and goes out in the trailer `memo-error`.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+
+namespace memod {
+
+inline constexpr std::string_view kMemoErrorPayload = "memod/memo-error";
+
+namespace memo_error {
+inline constexpr std::string_view kSessionNotFound = "SESSION_NOT_FOUND";
+inline constexpr std::string_view kSessionRequired = "SESSION_REQUIRED";
+inline constexpr std::string_view kSessionMismatch = "SESSION_MISMATCH";
+inline constexpr std::string_view kSessionClosed = "SESSION_CLOSED";
+inline constexpr std::string_view kNotCached = "NOT_CACHED";
+inline constexpr std::string_view kLimit = "LIMIT";
+inline constexpr std::string_view kRecursion = "RECURSION";
+inline constexpr std::string_view kComputeTimeout = "COMPUTE_TIMEOUT";
+inline constexpr std::string_view kDraining = "DRAINING";
+inline constexpr std::string_view kBadRequest = "BAD_REQUEST";
+}  // namespace memo_error
+
+// `word` is one of those above.
+inline absl::Status MemoError(absl::StatusCode code, std::string_view word,
+                              std::string_view message) {
+  absl::Status status(code, {message.data(), message.size()});
+  status.SetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()},
+                    absl::Cord({word.data(), word.size()}));
+  return status;
+}
+
+// A handle that is malformed, unknown or closed: one and the same, so that none can be probed for.
+inline absl::Status SessionNotFound() {
+  return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
+                   "no such session: the handle in memo-session is unknown or closed");
+}
+
+}  // namespace memod

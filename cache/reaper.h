@@ -1,0 +1,44 @@
+// Frees what takes long to free, off every call's path: the entries of a closed session, a hosted
+// instance with its own destructor.
+//
+// Thread-safe. Whatever was added is destroyed on the reaper's one thread, at the latest when the
+// reaper itself is.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "memod/cache/mutex.h"
+
+namespace memod {
+
+class Reaper {
+ public:
+  Reaper() : thread_([this] { Run(); }) {}
+  ~Reaper();
+  Reaper(const Reaper&) = delete;
+  Reaper& operator=(const Reaper&) = delete;
+
+  // Drops this reference on the reaper's thread.
+  void Add(std::shared_ptr<const void> garbage) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Returns when all that was added before is destroyed.
+  void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<std::shared_ptr<const void>> garbage_ ABSL_GUARDED_BY(mutex_);
+  uint64_t added_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t freed_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace memod
