@@ -237,7 +237,9 @@ bool MemoCache::Store(MethodCache& cache, const Flight& flight, const Answer::Re
   for (auto it = removed.end() - static_cast<ptrdiff_t>(evicted); it != removed.end(); ++it) {
     cache.CountDropped(**it, now);
   }
-  return !std::exchange(cache.in_bytes, true) | !std::exchange(cache.in_total, true);
+  const bool enters = !cache.in_bytes || !cache.in_total;
+  cache.in_bytes = cache.in_total = true;
+  return enters;
 }
 
 void MemoCache::Abandon(Flight& flight, const absl::Status& error) {
