@@ -13,11 +13,11 @@ struct Counters {
   int64_t hits = 0;
   int64_t misses = 0;
   int64_t coalesced = 0;
-  int64_t computations = 0;  // started, those of bypass calls left out
-  int64_t errors = 0;        // computations that ended in an error
-  int64_t evictions = 0;     // entries dropped for lack of room
-  int64_t expirations = 0;   // entries dropped for their age
-  int64_t too_large = 0;     // answers not stored because they were larger than a bound
+  int64_t computations = 0;          // started, those of bypass calls left out
+  int64_t errors = 0;                // computations that ended in an error
+  int64_t evictions = 0;             // entries dropped for lack of room
+  int64_t expirations = 0;           // entries dropped for their age
+  int64_t too_large = 0;             // answers not stored because they were larger than a bound
   double compute_seconds_saved = 0;  // over the hits, what computing their answers had taken
 
   Counters& operator+=(const Counters& o) { return Add(o, 1); }

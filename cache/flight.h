@@ -53,7 +53,8 @@ class Flight {
   std::string_view request() const { return request_; }
   const CacheKey& key() const { return key_; }
   // What the computation runs on; alive at least as long as the flight. Null in server scope.
-  const void* instance() const { return instance_.get(); }
+  const std::shared_ptr<const void>& instance() const { return instance_; }
+  MemoCache& cache() const { return *cache_; }
   // The flight whose computation makes this nested call; null: none. It outlives this flight's
   // computation, which runs within it.
   const Flight* parent() const { return parent_; }
@@ -108,7 +109,9 @@ class Flight {
   const Time deadline_;
 
   std::atomic<bool> cancelled_{false};
-  std::atomic<int> waiting_{0};  // as many as state_.waiters
+  // As many as state_.waiters; of a nested flight 0 once it was told that it is cancelled with its
+  // parent, and then nobody joins it any more.
+  mutable std::atomic<int> waiting_{0};
   State state_;
 };
 

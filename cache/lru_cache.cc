@@ -98,7 +98,7 @@ std::unique_ptr<LruCache::Contents> LruCache::Clear() {
 }
 
 void LruCache::LinkNewest(Entry* entry, Time now) {
-  entry->last_used_ = newest_ == nullptr ? now : std::max(now, newest_->last_used_);
+  entry->last_used_ = last_used_ = std::max(now, last_used_);
   entry->older_ = newest_;
   entry->newer_ = nullptr;
   (newest_ == nullptr ? oldest_ : newest_->newer_) = entry;

@@ -92,6 +92,8 @@ class LruCache {
   Entry* oldest_ = nullptr;
   Entry* newest_ = nullptr;
   Receipt held_;
+  // Of any entry ever, so that an older `now` makes none older.
+  Time last_used_ = Time::min();
 };
 
 // A key and its answer, in the list of one cache.

@@ -64,11 +64,16 @@ struct MemoCache::MethodCache final : Budget::Member {
 
   void GiveBack(const Receipt& receipt) {
     owner.context_.bytes.Charge(-receipt.bytes);
+    owner.context_.entries.fetch_sub(receipt.entries, std::memory_order_relaxed);
     method.total_entries.Charge(-receipt.entries);
   }
 
   void CountDropped(const LruCache::Entry& entry, Time now) {
     ++(Expired(entry, method.policy, now) ? counters.expirations : counters.evictions);
+  }
+
+  CacheInfo InfoSince(const Counters& since) const {
+    return {counters - since, lru.max_entries(), lru.held().entries, lru.held().bytes};
   }
 
   MemoCache& owner;
@@ -125,7 +130,9 @@ std::optional<Outcome> MemoCache::Lookup(MethodCache& cache, const Call& call,
     if (!Expired(*entry, call.method.policy, call.now)) {
       ++cache.counters.hits;
       cache.counters.compute_seconds_saved += entry->value.compute_seconds;
-      return Outcome{entry->value.answer, CacheStatus::kHit, call.now - entry->value.computed_at};
+      // Not below zero, should the answer be younger than the caller's look at the clock.
+      const Duration age = std::max(Duration::zero(), call.now - entry->value.computed_at);
+      return Outcome{entry->value.answer, CacheStatus::kHit, age};
     }
     ++cache.counters.expirations;
     removed.push_back(cache.lru.Remove(entry));
@@ -134,7 +141,8 @@ std::optional<Outcome> MemoCache::Lookup(MethodCache& cache, const Call& call,
   ++cache.counters.misses;
   if (call.control != Control::kOnlyIfCached) return std::nullopt;
   return Outcome{MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kNotCached,
-                           absl::StrCat(call.method.name, ": no answer is remembered, and "
+                           absl::StrCat(call.method.name,
+                                        ": no answer is remembered, and "
                                         "memo-control is only-if-cached"))};
 }
 
@@ -144,10 +152,16 @@ std::shared_ptr<Flight> MemoCache::Join(MethodCache& cache, const Call& call) {
   }
   const auto it = flights_.find(call.key);
   if (it == flights_.end()) return nullptr;
-  ++cache.counters.coalesced;
   Flight& flight = *it->second;
+  int waiting = flight.waiting_.load();
+  while (waiting > 0 && !flight.waiting_.compare_exchange_weak(waiting, waiting + 1)) {
+  }
+  if (waiting == 0) {  // it is being cancelled with its parent: another one takes its place
+    MakeSolo(flight);
+    return nullptr;
+  }
+  ++cache.counters.coalesced;
   StateOf(flight).waiters.push_back({call.waiter, CacheStatus::kCoalesced});
-  flight.waiting_.fetch_add(1, std::memory_order_release);
   return *StateOf(flight).position;
 }
 
@@ -169,8 +183,8 @@ std::shared_ptr<Flight> MemoCache::Start(const Call& call, bool joinable, bool c
   std::shared_ptr<Flight> flight(new Flight(shared_from_this(), call.method, call.key,
                                             call.instance, call.parent, counted, call.now));
   Flight::State& state = StateOf(*flight);
-  state.waiters.push_back({call.waiter, call.control == Control::kBypass ? CacheStatus::kBypass
-                                                                         : CacheStatus::kMiss});
+  state.waiters.push_back(
+      {call.waiter, call.control == Control::kBypass ? CacheStatus::kBypass : CacheStatus::kMiss});
   flight->waiting_.store(1, std::memory_order_release);
   state.position = running_.insert(running_.end(), flight);
   state.running = true;
@@ -232,6 +246,7 @@ bool MemoCache::Store(MethodCache& cache, const Flight& flight, const Answer::Re
   const size_t evicted =
       static_cast<size_t>(cache.lru.Insert(flight.key(), {answer, now, took}, now, removed));
   context_.bytes.Charge(charge);
+  context_.entries.fetch_add(1, std::memory_order_relaxed);
   cache.method.total_entries.Charge(1);
   for (const auto& entry : removed) cache.GiveBack({1, entry->charge(), 0});
   for (auto it = removed.end() - static_cast<ptrdiff_t>(evicted); it != removed.end(); ++it) {
@@ -283,25 +298,23 @@ Flight::Waiters MemoCache::End(Flight& flight) {
   Flight::State& state = StateOf(flight);
   state.running = false;
   running_.erase(state.position);
-  return std::exchange(state.waiters, {});
+  Flight::Waiters waiters;
+  waiters.swap(state.waiters);
+  return waiters;
 }
 
 CacheInfo MemoCache::Info(const MemoizedMethod& method) const {
   MutexLock lock(mutex_);
-  CacheInfo info;
-  info.maxsize = method.policy.max_entries;
-  if (const MethodCache* cache = Find(method)) {
-    info.counters = cache->counters - cache->baseline;
-    info.currsize = cache->lru.held().entries;
-    info.bytes = cache->lru.held().bytes;
-  }
-  return info;
+  const MethodCache* cache = Find(method);
+  return cache == nullptr ? CacheInfo{.counters = {}, .maxsize = method.policy.max_entries}
+                          : cache->InfoSince(cache->baseline);
 }
 
-Counters MemoCache::History(const MemoizedMethod& method) const {
+CacheInfo MemoCache::History(const MemoizedMethod& method) const {
   MutexLock lock(mutex_);
   const MethodCache* cache = Find(method);
-  return cache == nullptr ? Counters{} : cache->counters;
+  return cache == nullptr ? CacheInfo{.counters = {}, .maxsize = method.policy.max_entries}
+                          : cache->InfoSince(Counters{});
 }
 
 MemoCache::Released MemoCache::Clear(const MemoizedMethod* method) {
@@ -355,7 +368,8 @@ void MemoCache::Abort(const absl::Status& error) {
     for (auto& flight : aborted) {
       Flight::State& state = StateOf(*flight);
       state.running = false;
-      for (const auto& waiting : std::exchange(state.waiters, {})) waiters.push_back(waiting);
+      waiters.insert(waiters.end(), state.waiters.begin(), state.waiters.end());
+      state.waiters.clear();
       flight->cancelled_.store(true, std::memory_order_release);
     }
   }

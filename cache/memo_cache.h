@@ -50,6 +50,7 @@ struct CacheContext {
   explicit CacheContext(std::optional<int64_t> max_bytes) : bytes(max_bytes) {}
 
   Budget bytes;  // cache.max_bytes
+  std::atomic<int64_t> entries{0};
   std::atomic<int64_t> flights{0};    // alive, those that nobody waits for included
   std::atomic<int64_t> instances{0};  // of hosted classes, those only a running call holds included
   Reaper reaper;                      // last: what it frees counts itself out of the others
@@ -90,14 +91,13 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
 
   // Answers from memory, joins a computation under way, or starts one by calling `compute` with no
   // lock held. A nested call on a detached cache computes by itself and is not counted.
-  Result GetOrCompute(const Call& call,
-                      absl::FunctionRef<void(std::shared_ptr<Flight>)> compute)
+  Result GetOrCompute(const Call& call, absl::FunctionRef<void(std::shared_ptr<Flight>)> compute)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // One snapshot; counters since the method was last cleared here. Touches nothing.
   CacheInfo Info(const MemoizedMethod& method) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // The counters themselves, which no clear resets.
-  Counters History(const MemoizedMethod& method) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same with the counters themselves, which no clear resets.
+  CacheInfo History(const MemoizedMethod& method) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // What was known of a method at one instant.
   struct MethodCounters {

@@ -32,10 +32,10 @@ std::shared_ptr<const void> DestroyedOnReaper(CacheContext& context,
   context.instances.fetch_add(1, std::memory_order_relaxed);
   const void* pointer = instance.get();
   std::shared_ptr<CountedInstance> counted(new CountedInstance{context, std::move(instance)});
-  return std::shared_ptr<const void>(
-      pointer, [&context, counted = std::move(counted)](const void*) mutable {
-        context.reaper.Add(std::move(counted));
-      });
+  return std::shared_ptr<const void>(pointer,
+                                     [&context, counted = std::move(counted)](const void*) mutable {
+                                       context.reaper.Add(std::move(counted));
+                                     });
 }
 
 }  // namespace
@@ -63,9 +63,7 @@ std::shared_ptr<Incarnation> Session::incarnation() const {
 }
 
 SessionTable::SessionTable(CacheContext& context, const Limits& limits)
-    : context_(context),
-      limits_(limits),
-      shared_(Incarnation::Make(context, limits.max_depth)) {}
+    : context_(context), limits_(limits), shared_(Incarnation::Make(context, limits.max_depth)) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
@@ -88,8 +86,7 @@ absl::Status SessionTable::RoomLocked() const {
 
 std::shared_ptr<Incarnation> SessionTable::Incarnate(std::string state_type,
                                                      std::shared_ptr<const void> instance) {
-  return Incarnation::Make(context_, limits_.max_depth, std::move(state_type),
-                           std::move(instance));
+  return Incarnation::Make(context_, limits_.max_depth, std::move(state_type), std::move(instance));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(
@@ -200,8 +197,8 @@ CacheInfo SessionTable::Info(const MemoizedMethod& method) const {
     if (method.id < baselines_.size()) info.counters -= baselines_[method.id];
   }
   for (const auto& cache : caches) {
-    const CacheInfo part = cache->Info(method);
-    info.counters += cache->History(method);
+    const CacheInfo part = cache->History(method);
+    info.counters += part.counters;
     info.currsize += part.currsize;
     info.bytes += part.bytes;
   }

@@ -1,7 +1,8 @@
 // The unit of lifetime: a session is opened, then closed once, for good.
 //
 // Nothing in here keeps a session open. Whoever opened it closes it, and with that its entries are
-// released, its computations cancelled and its waiters told, at once. Memory is freed by the reaper.
+// released, its computations cancelled and its waiters told, at once. Memory is freed by the
+// reaper.
 #pragma once
 
 #include <cstdint>
@@ -72,7 +73,8 @@ class Session {
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The open sessions, what all sessions share, and the history of those that are closed. Thread-safe.
+// The open sessions, what all sessions share, and the history of those that are closed.
+// Thread-safe.
 class SessionTable {
  public:
   struct Limits {
@@ -155,8 +157,8 @@ class SessionTable {
   // Lock order: mutex_, then handles_mutex_ or a session's, then a budget's, then a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
-  // Of closed sessions and former states. A session's counters move here in the very step that takes
-  // it off by_id_, so that totals never dip.
+  // Of closed sessions and former states. A session's counters move here in the very step that
+  // takes it off by_id_, so that totals never dip.
   ById history_ ABSL_GUARDED_BY(mutex_);
   // The counters over all when a method was last cleared as a whole.
   ById baselines_ ABSL_GUARDED_BY(mutex_);

@@ -1,0 +1,137 @@
+#include "memod/server/admin.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
+#include "memod/server/cache_report.h"
+
+namespace memod {
+namespace {
+
+constexpr int kMaxPage = 1000;
+
+absl::Status NoSession(const std::string& id) {
+  return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
+                   absl::StrCat("no open session \"", id, "\"; ListSessions lists their ids"));
+}
+
+}  // namespace
+
+absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
+                                 memo::v1::AdminServiceGetCacheInfoResponse* response) const {
+  std::vector<const Method*> methods = methods_.All();
+  if (!request.method().empty()) {
+    const auto method = methods_.Get(request.method());
+    if (!method.ok()) return method.status();
+    methods = {*method};
+  }
+  ReportGauges(response->mutable_gauges());
+  if (request.session_id().empty()) {
+    ReportCacheInfo(
+        methods, [&](const Method& method) { return sessions_.Info(method.memo); },
+        response->mutable_total(), response->mutable_methods());
+    return absl::OkStatus();
+  }
+  const auto session = FindSession(request.session_id());
+  if (!session.ok()) return session.status();
+  const auto incarnation = (*session)->incarnation();
+  if (incarnation == nullptr) return NoSession(request.session_id());
+  const std::vector<const Method*> own = methods_.OfState(incarnation->state_type);
+  std::erase_if(methods,
+                [&](auto* m) { return std::find(own.begin(), own.end(), m) == own.end(); });
+  if (methods.empty() && !request.method().empty()) {
+    return absl::NotFoundError(absl::StrCat("session ", request.session_id(), " has no method \"",
+                                            request.method(), "\""));
+  }
+  ReportCacheInfo(
+      methods, [&](const Method& method) { return incarnation->cache->Info(method.memo); },
+      response->mutable_total(), response->mutable_methods());
+  return absl::OkStatus();
+}
+
+absl::Status Admin::ClearCache(const memo::v1::AdminServiceClearCacheRequest& request,
+                               memo::v1::AdminServiceClearCacheResponse* response) {
+  const MemoizedMethod* one = nullptr;
+  if (!request.method().empty()) {
+    const auto method = methods_.Get(request.method());
+    if (!method.ok()) return method.status();
+    one = &(*method)->memo;
+  }
+  std::shared_ptr<Session> session;
+  if (!request.session_id().empty()) {
+    auto found = FindSession(request.session_id());
+    if (!found.ok()) return found.status();
+    session = *std::move(found);
+  }
+  ReportReceipt(sessions_.Clear(session.get(), one), response->mutable_receipt());
+  return absl::OkStatus();
+}
+
+absl::Status Admin::CloseSession(const memo::v1::AdminServiceCloseSessionRequest& request,
+                                 memo::v1::AdminServiceCloseSessionResponse* response) {
+  if (request.session_id().empty()) return absl::InvalidArgumentError("session_id is empty");
+  const auto session = FindSession(request.session_id());
+  if (!session.ok()) return session.status();
+  const auto receipt = sessions_.Close(*session, CloseReason::kClosedByAdmin);
+  if (!receipt) return NoSession(request.session_id());
+  ReportReceipt(*receipt, response->mutable_receipt());
+  return absl::OkStatus();
+}
+
+absl::Status Admin::ListSessions(const memo::v1::ListSessionsRequest& request,
+                                 memo::v1::ListSessionsResponse* response) const {
+  if (request.page_size() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("page_size is ", request.page_size(), ", want 0 to ", kMaxPage));
+  }
+  const size_t page = request.page_size() == 0 ? kMaxPage : std::min(request.page_size(), kMaxPage);
+  const auto sessions = sessions_.List(request.page_token(), page);
+  const Time now = Clock::now();
+  for (const auto& session : sessions) {
+    const auto incarnation = session->incarnation();
+    if (incarnation == nullptr) continue;  // closed meanwhile
+    memo::v1::SessionInfo* info = response->add_sessions();
+    info->set_session_id(session->id());
+    info->set_state_type(incarnation->state_type);
+    info->set_peer(session->peer());
+    ReportDuration(now - session->opened_at(), info->mutable_age());
+    google::protobuf::RepeatedPtrField<memo::v1::MethodCacheInfo> parts;
+    ReportCacheInfo(
+        methods_.OfState(incarnation->state_type),
+        [&](const Method& method) { return incarnation->cache->Info(method.memo); },
+        info->mutable_total(), &parts);
+  }
+  if (sessions.size() == page) response->set_next_page_token(sessions.back()->id());
+  return absl::OkStatus();
+}
+
+absl::Status Admin::ListMethods(const memo::v1::ListMethodsRequest&,
+                                memo::v1::ListMethodsResponse* response) const {
+  for (const Method* method : methods_.All()) {
+    memo::v1::MethodInfo* info = response->add_methods();
+    info->set_method(method->memo.name);
+    info->set_request_type(method->request_type);
+    info->set_response_type(method->response_type);
+    info->set_state_type(method->state_type);
+    ReportPolicy(method->memo.policy, info->mutable_policy());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<Session>> Admin::FindSession(const std::string& id) const {
+  auto session = sessions_.FindById(id);
+  if (session == nullptr) return NoSession(id);
+  return session;
+}
+
+void Admin::ReportGauges(memo::v1::ServerGauges* gauges) const {
+  gauges->set_sessions(sessions_.size());
+  gauges->set_instances(context_.instances.load(std::memory_order_relaxed));
+  gauges->set_flights(context_.flights.load(std::memory_order_relaxed));
+  gauges->set_bytes(context_.bytes.used());
+  gauges->set_entries(context_.entries.load(std::memory_order_relaxed));
+}
+
+}  // namespace memod

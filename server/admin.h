@@ -1,0 +1,40 @@
+// What an administrator sees and does, whichever port asks. Thread-safe.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "memo/v1/admin.pb.h"
+#include "memod/cache/session.h"
+#include "memod/server/method_table.h"
+
+namespace memod {
+
+class Admin {
+ public:
+  // All outlive it.
+  Admin(CacheContext& context, SessionTable& sessions, const MethodTable& methods)
+      : context_(context), sessions_(sessions), methods_(methods) {}
+
+  // As AdminService says. May take a while: it looks at every session.
+  absl::Status GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
+                            memo::v1::AdminServiceGetCacheInfoResponse* response) const;
+  absl::Status ClearCache(const memo::v1::AdminServiceClearCacheRequest& request,
+                          memo::v1::AdminServiceClearCacheResponse* response);
+  absl::Status CloseSession(const memo::v1::AdminServiceCloseSessionRequest& request,
+                            memo::v1::AdminServiceCloseSessionResponse* response);
+  absl::Status ListSessions(const memo::v1::ListSessionsRequest& request,
+                            memo::v1::ListSessionsResponse* response) const;
+  absl::Status ListMethods(const memo::v1::ListMethodsRequest& request,
+                           memo::v1::ListMethodsResponse* response) const;
+
+ private:
+  absl::StatusOr<std::shared_ptr<Session>> FindSession(const std::string& id) const;
+  void ReportGauges(memo::v1::ServerGauges* gauges) const;
+
+  CacheContext& context_;
+  SessionTable& sessions_;
+  const MethodTable& methods_;
+};
+
+}  // namespace memod

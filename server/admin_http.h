@@ -1,0 +1,33 @@
+// The administrator's port for people and probes, over HTTP:
+//   GET /cache_info[?session=ID][&method=NAME]   JSON, as AdminService.GetCacheInfo
+//   GET /livez                                   200 as long as the process serves
+//   GET /readyz                                  200; 503 before it serves and once it is stopping
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "memod/server/admin.h"
+
+namespace memod {
+
+class AdminHttp {
+ public:
+  // Serves on threads of its own until destroyed. `address` is host:port, [ipv6]:port; port 0 picks
+  // one. `admin` outlives it; `ready` is called from its threads.
+  // UNAVAILABLE: the port is taken.
+  static absl::StatusOr<std::unique_ptr<AdminHttp>> Start(const std::string& address, Admin& admin,
+                                                          std::function<bool()> ready);
+  ~AdminHttp();
+
+  int port() const;
+
+ private:
+  struct Impl;
+  explicit AdminHttp(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace memod

@@ -1,0 +1,68 @@
+#include "memod/server/cache_report.h"
+
+namespace memod {
+namespace {
+
+void Report(const CacheInfo& info, memo::v1::CacheInfo* out) {
+  const Counters& counters = info.counters;
+  out->set_hits(counters.hits);
+  out->set_misses(counters.misses);
+  if (info.maxsize) out->set_maxsize(*info.maxsize);
+  out->set_currsize(info.currsize);
+  out->set_coalesced(counters.coalesced);
+  out->set_computations(counters.computations);
+  out->set_errors(counters.errors);
+  out->set_bytes(info.bytes);
+  out->set_evictions(counters.evictions);
+  out->set_expirations(counters.expirations);
+  out->set_too_large(counters.too_large);
+  out->set_compute_seconds_saved(counters.compute_seconds_saved);
+}
+
+}  // namespace
+
+void ReportReceipt(const Receipt& receipt, memo::v1::ReleaseReceipt* out) {
+  out->set_entries(receipt.entries);
+  out->set_bytes(receipt.bytes);
+  out->set_compute_seconds(receipt.compute_seconds);
+}
+
+void ReportDuration(Duration duration, google::protobuf::Duration* out) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  out->set_seconds(seconds.count());
+  out->set_nanos(static_cast<int32_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(duration - seconds).count()));
+}
+
+void ReportPolicy(const Policy& policy, memo::v1::CachePolicy* out) {
+  if (policy.max_entries) out->set_max_entries(*policy.max_entries);
+  if (policy.max_entries_total) out->set_max_entries_total(*policy.max_entries_total);
+  out->set_max_entry_bytes(policy.max_entry_bytes);
+  if (policy.ttl) ReportDuration(*policy.ttl, out->mutable_ttl());
+  ReportDuration(policy.compute_timeout, out->mutable_compute_timeout());
+  out->set_coalesce(policy.coalesce);
+  out->set_scope(policy.scope == Scope::kServer ? "server" : "session");
+  out->set_typed(true);
+}
+
+void ReportCacheInfo(const std::vector<const Method*>& methods,
+                     absl::FunctionRef<CacheInfo(const Method&)> info_of,
+                     memo::v1::CacheInfo* total,
+                     google::protobuf::RepeatedPtrField<memo::v1::MethodCacheInfo>* parts) {
+  CacheInfo sum;
+  for (const Method* method : methods) {
+    const CacheInfo info = info_of(*method);
+    sum.counters += info.counters;
+    sum.currsize += info.currsize;
+    sum.bytes += info.bytes;
+    if (methods.size() == 1) sum.maxsize = info.maxsize;
+    memo::v1::MethodCacheInfo* part = parts->Add();
+    part->set_method(method->memo.name);
+    Report(info, part->mutable_info());
+    ReportPolicy(method->memo.policy, part->mutable_info()->mutable_policy());
+  }
+  Report(sum, total);
+  if (methods.size() == 1) ReportPolicy(methods[0]->memo.policy, total->mutable_policy());
+}
+
+}  // namespace memod

@@ -1,0 +1,154 @@
+#include "memod/server/call_service.h"
+
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/slice.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
+#include "memod/server/grpc_status.h"
+
+namespace memod {
+namespace {
+
+using grpc::ByteBuffer;
+
+std::string_view ToStd(grpc::string_ref s) { return {s.data(), s.size()}; }
+
+absl::StatusOr<Control> ControlOf(const grpc::CallbackServerContext& context) {
+  const auto [begin, end] = context.client_metadata().equal_range("memo-control");
+  if (begin == end) return Control::kNone;
+  const std::string_view word = ToStd(begin->second);
+  if (std::next(begin) == end) {
+    if (word == "bypass") return Control::kBypass;
+    if (word == "refresh") return Control::kRefresh;
+    if (word == "no-store") return Control::kNoStore;
+    if (word == "only-if-cached") return Control::kOnlyIfCached;
+  }
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+                   "the metadata memo-control is one of: bypass, refresh, no-store, "
+                   "only-if-cached");
+}
+
+const char* Name(CacheStatus status) {
+  switch (status) {
+    case CacheStatus::kHit:
+      return "hit";
+    case CacheStatus::kMiss:
+      return "miss";
+    case CacheStatus::kCoalesced:
+      return "coalesced";
+    case CacheStatus::kBypass:
+      return "bypass";
+  }
+  return "";
+}
+
+// The stored bytes themselves; the slice holds a reference until gRPC has sent them.
+ByteBuffer ToByteBuffer(Answer::Ref answer) {
+  const std::string_view bytes = answer->bytes();
+  const Answer* held = answer.Release();
+  const grpc::Slice slice(
+      const_cast<char*>(bytes.data()), bytes.size(),
+      [](void* a) { Answer::Ref::Adopt(static_cast<const Answer*>(a)); },
+      const_cast<Answer*>(held));
+  return ByteBuffer(&slice, 1);
+}
+
+// One call, from its coming in to its having been answered; deletes itself then.
+class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
+ public:
+  PendingCall(CallService::Shared& shared, grpc::CallbackServerContext& context,
+              ByteBuffer& response)
+      : shared_(shared), context_(context), response_(response) {
+    shared_.calls.Enter();
+  }
+
+  void Start(const Method& method, const ByteBuffer& request) {
+    absl::StatusOr<Dispatcher::Answered> answered = Dispatch(method, request);
+    if (!answered.ok()) {
+      OnAnswer(Outcome{answered.status()});
+    } else if (auto* outcome = std::get_if<Outcome>(&*answered)) {
+      OnAnswer(*outcome);
+    } else {
+      // OnCancel comes only after the handler has returned this reactor, so it sees the flight.
+      flight_ = std::get<std::shared_ptr<Flight>>(*std::move(answered));
+    }
+  }
+
+  void OnAnswer(const Outcome& outcome) override {
+    if (!outcome.answer.ok()) return Finish(ToGrpcStatus(outcome.answer.status(), context_));
+    context_.AddInitialMetadata("memo-cache", Name(outcome.status));
+    if (outcome.status == CacheStatus::kHit) {
+      context_.AddInitialMetadata(
+          "memo-age",
+          absl::StrCat(std::chrono::duration_cast<std::chrono::seconds>(outcome.age).count()));
+    }
+    response_ = ToByteBuffer(*outcome.answer);
+    Finish(grpc::Status::OK);
+  }
+
+ private:
+  absl::StatusOr<Dispatcher::Answered> Dispatch(const Method& method, const ByteBuffer& request) {
+    absl::StatusOr<Control> control = ControlOf(context_);
+    if (!control.ok()) return control.status();
+    // Without a message Length is undefined; no message is answered as an empty one would be.
+    if (const auto length = static_cast<int64_t>(request.Valid() ? request.Length() : 0);
+        length > shared_.max_request_bytes) {
+      return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                       absl::StrCat("the request is ", length, " bytes, limit ",
+                                    shared_.max_request_bytes, " (server.max_request_bytes)"));
+    }
+    grpc::Slice slice;
+    if (request.Valid() && !request.TrySingleSlice(&slice).ok()) request.DumpToSingleSlice(&slice);
+    Dispatcher::Request call{.method = method,
+                             .handle = std::nullopt,
+                             .control = *control,
+                             .bytes = {reinterpret_cast<const char*>(slice.begin()), slice.size()}};
+    const auto handle = context_.client_metadata().find("memo-session");
+    if (handle != context_.client_metadata().end()) call.handle = ToStd(handle->second);
+    return shared_.dispatcher.Call(call, *this);
+  }
+
+  // The client is gone or its deadline over.
+  void OnCancel() override {
+    if (flight_ != nullptr && flight_->Leave(this)) Finish(grpc::Status::CANCELLED);
+  }
+
+  void OnDone() override {
+    shared_.calls.Leave();
+    delete this;
+  }
+
+  CallService::Shared& shared_;
+  grpc::CallbackServerContext& context_;
+  ByteBuffer& response_;
+  std::shared_ptr<Flight> flight_;
+};
+
+}  // namespace
+
+CallService::CallService(Shared& shared, const std::vector<const Method*>& methods) {
+  for (size_t i = 0; i < methods.size(); ++i) {
+    const Method& method = *methods[i];
+    AddMethod(new grpc::internal::RpcServiceMethod(method.memo.name.c_str(),
+                                                   grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
+    MarkMethodRawCallback(
+        static_cast<int>(i),
+        new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
+            [&shared, &method](grpc::CallbackServerContext* context, const ByteBuffer* request,
+                               ByteBuffer* response) -> grpc::ServerUnaryReactor* {
+              auto* call = new PendingCall(shared, *context, *response);
+              call->Start(method, *request);
+              return call;
+            }));
+  }
+}
+
+}  // namespace memod

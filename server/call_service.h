@@ -1,0 +1,33 @@
+// The front door: memoized methods as raw unary methods of one gRPC service.
+//
+// It turns a gRPC call into Dispatcher::Call and the outcome into the answer; a hit goes out as the
+// bytes that are stored, neither parsed nor copied. It contains no policy. Errors of its own:
+//   RESOURCE_EXHAUSTED: the request is larger than server.max_request_bytes (memo-error: LIMIT).
+//   INVALID_ARGUMENT: memo-control is not one of its words, or sent twice (BAD_REQUEST).
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "memod/server/calls_in_flight.h"
+#include "memod/server/dispatcher.h"
+
+namespace memod {
+
+// One gRPC service, as its name in the .proto. Registered as generated code registers its methods,
+// so that stock reflection and the health service see it.
+class CallService : public grpc::Service {
+ public:
+  struct Shared {
+    Dispatcher& dispatcher;
+    const int64_t max_request_bytes;
+    CallsInFlight calls{};
+  };
+
+  // `methods` are of one service. Both outlive this and the gRPC server that it is registered with.
+  CallService(Shared& shared, const std::vector<const Method*>& methods);
+};
+
+}  // namespace memod

@@ -1,0 +1,62 @@
+// The threads that run hosted code: a fixed number, and a bounded queue before them.
+//
+// Thread-safe. Stacks are sized for `max_depth` nested calls, each of which runs on its parent's
+// thread.
+#pragma once
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "memod/cache/mutex.h"
+#include "memod/cache/time.h"
+
+namespace memod {
+
+class ComputePool {
+ public:
+  struct Options {
+    int threads = 0;  // 0: one per core
+    int64_t queue = 1024;
+    int max_depth = 1000;
+  };
+  // Called once. OK: on a thread of the pool, now is the time to run. Otherwise within Submit or
+  // Stop, with the reason why it will not be run.
+  using Job = absl::AnyInvocable<void(const absl::Status&)>;
+
+  explicit ComputePool(const Options& options);
+  // Stops, and waits for what runs.
+  ~ComputePool();
+  ComputePool(const ComputePool&) = delete;
+  ComputePool& operator=(const ComputePool&) = delete;
+
+  // RESOURCE_EXHAUSTED to the job: every thread is busy and the queue is full.
+  // UNAVAILABLE: the pool has stopped.
+  void Submit(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Refuses what is queued and what comes; what runs goes on.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // After Stop: whether everything that ran has ended by then.
+  bool WaitIdle(Time until) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const int64_t queue_limit_;
+  std::vector<pthread_t> threads_;  // constant after construction
+
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<Job> queue_ ABSL_GUARDED_BY(mutex_);
+  int64_t idle_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace memod

@@ -1,0 +1,273 @@
+#include "memod/server/config.h"
+
+#include <unistd.h>
+
+#include <set>
+#include <string_view>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "memod/server/config_keys.h"
+#include "memod/server/config_toml.h"
+#include "memod/server/config_values.h"
+
+namespace memod {
+namespace {
+
+using std::string_view;
+
+constexpr string_view kPrefix = "MEMOD_";
+
+std::string SectionOf(string_view key) { return std::string(key.substr(0, key.find('.'))); }
+
+std::string EnvironmentName(const std::string& key) {
+  return std::string(kPrefix) + absl::AsciiStrToUpper(absl::StrReplaceAll(key, {{".", "_"}}));
+}
+
+// In the table's order; "server" is one, [[method]] is not.
+std::vector<std::string> SectionNames() {
+  std::vector<std::string> names;
+  for (const Key<Config>& key : ServerKeys()) {
+    std::string name = SectionOf(key.name);
+    if (names.empty() || names.back() != name) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// "listen", "http" of "admin". Empty: there is no such section.
+std::vector<std::string> KeyNames(const std::string& section) {
+  std::vector<std::string> names;
+  for (const Key<Config>& key : ServerKeys()) {
+    if (SectionOf(key.name) == section) names.push_back(key.name.substr(section.size() + 1));
+  }
+  return names;
+}
+
+// What Kubernetes sets for services called memod-admin, memod-cache and the like:
+// MEMOD_ADMIN_SERVICE_HOST, MEMOD_ADMIN_PORT=tcp://..., MEMOD_ADMIN_PORT_7071_TCP_ADDR.
+bool IsFromKubernetes(string_view key, string_view value) {
+  return key.starts_with("SERVICE_") || key.starts_with("PORT_") ||
+         (key == "PORT" && value.find("://") != string_view::npos);
+}
+
+// One source over the other, in the order of the calls, and all that is wrong with any of them.
+class Loader {
+ public:
+  void LoadToml(const std::string& path);
+  void LoadEnvironment(const std::map<std::string, std::string>& environment);
+  void LoadFlags(const std::vector<std::pair<std::string, std::string>>& flags);
+  void CheckListeners();
+  absl::StatusOr<Config> Finish();
+
+ private:
+  void LoadSection(const std::string& path, const TomlSection& section);
+  void LoadMethod(const std::string& path, const TomlSection& section);
+  void CheckName(const MethodConfig& method);
+  void LoadVariable(const std::string& name, const std::string& value);
+  void CheckListener(const std::string& key, const std::string& address, bool allow_remote);
+
+  // `label` says what was set where: "memod.toml:12: cache.max_bytes", "--cache.max_bytes".
+  void Set(const Key<Config>& key, const ConfigValue& value, const std::string& label);
+  template <class T>
+  bool Assign(const Key<T>& key, T& target, const ConfigValue& value, const std::string& label);
+  template <class... Parts>
+  void Error(const Parts&... parts) {
+    errors_.push_back(absl::StrCat(parts...));
+  }
+
+  Config config_;
+  std::vector<std::string> errors_;
+  std::map<std::string, std::string> labels_;  // of each key, where its value is from
+  std::set<std::string> refused_;              // keys that some source gave a bad value
+};
+
+std::string At(const std::string& path, int line) { return absl::StrCat(path, ":", line, ": "); }
+
+ConfigValue Untyped(const std::string& text) { return {text, true, Shown(text)}; }
+
+template <class T>
+std::vector<std::string> Names(const std::vector<Key<T>>& keys) {
+  std::vector<std::string> names;
+  for (const Key<T>& key : keys) names.push_back(key.name);
+  return names;
+}
+
+template <class T>
+bool Loader::Assign(const Key<T>& key, T& target, const ConfigValue& value,
+                    const std::string& label) {
+  if (key.set(target, value)) return true;
+  Error(label, ": got ", value.shown, "; want ", key.allowed);
+  return false;
+}
+
+void Loader::Set(const Key<Config>& key, const ConfigValue& value, const std::string& label) {
+  if (Assign(key, config_, value, label)) {
+    labels_[key.name] = label;
+  } else {
+    refused_.insert(key.name);
+  }
+}
+
+void Loader::LoadToml(const std::string& path) {
+  const absl::StatusOr<std::vector<TomlSection>> sections = ReadToml(path);
+  if (!sections.ok()) return Error(sections.status().message());
+  std::vector<std::string> known = SectionNames();
+  known.push_back("method");
+  for (const TomlSection& section : *sections) {
+    const bool is_method = section.name == "method";
+    if (!absl::c_linear_search(known, section.name)) {
+      Error(At(path, section.line), "unknown key ", absl::Utf8SafeCEscape(section.name),
+            Suggestion(section.name, known, ""));
+    } else if (section.form !=
+               (is_method ? TomlSection::Form::kElement : TomlSection::Form::kTable)) {
+      Error(At(path, section.line), section.name, ": got ", section.shown, "; want ",
+            is_method ? "sections [[method]]" : "a section [" + section.name + "]");
+    } else if (is_method) {
+      LoadMethod(path, section);
+    } else {
+      LoadSection(path, section);
+    }
+  }
+}
+
+void Loader::LoadSection(const std::string& path, const TomlSection& section) {
+  for (const TomlEntry& entry : section.entries) {
+    const std::string name = section.name + "." + entry.name;
+    if (const Key<Config>* key = FindKey(ServerKeys(), name)) {
+      Set(*key, entry.value, At(path, entry.line) + name);
+    } else {
+      Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
+            Suggestion(entry.name, KeyNames(section.name), section.name + "."));
+    }
+  }
+}
+
+void Loader::LoadMethod(const std::string& path, const TomlSection& section) {
+  MethodConfig method;
+  method.where = absl::StrCat(path, ":", section.line);
+  bool named = false;
+  for (const TomlEntry& entry : section.entries) {
+    const std::string name = "method." + entry.name;
+    named |= entry.name == "name";
+    if (const Key<MethodConfig>* key = FindKey(MethodKeys(), entry.name)) {
+      Assign(*key, method, entry.value, At(path, entry.line) + name);
+    } else {
+      Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
+            Suggestion(entry.name, Names(MethodKeys()), "method."));
+    }
+  }
+  if (!named) {
+    Error(method.where, ": method.name: missing; want ", FindKey(MethodKeys(), "name")->allowed);
+  }
+  CheckName(method);
+  config_.methods.push_back(std::move(method));
+}
+
+void Loader::CheckName(const MethodConfig& method) {
+  for (const MethodConfig& other : config_.methods) {
+    if (method.name.empty() || other.name != method.name) continue;
+    return Error(method.where, ": method.name: got ", Shown(method.name),
+                 " again; want one section ", "for a method, and ", other.where, " is this one's");
+  }
+}
+
+void Loader::LoadEnvironment(const std::map<std::string, std::string>& environment) {
+  for (const auto& [name, value] : environment) {
+    if (name.starts_with(kPrefix)) LoadVariable(name, value);
+  }
+}
+
+void Loader::LoadVariable(const std::string& name, const std::string& value) {
+  for (const Key<Config>& key : ServerKeys()) {
+    if (EnvironmentName(key.name) == name) return Set(key, Untyped(value), name);
+  }
+  for (const std::string& section : SectionNames()) {
+    const std::string prefix = EnvironmentName(section) + "_";
+    if (!name.starts_with(prefix)) continue;
+    const std::string key = name.substr(prefix.size());
+    if (IsFromKubernetes(key, value)) break;
+    std::vector<std::string> names = KeyNames(section);
+    for (std::string& each : names) absl::AsciiStrToUpper(&each);
+    return Error(absl::Utf8SafeCEscape(name), ": unknown key", Suggestion(key, names, prefix));
+  }
+  config_.ignored_environment.push_back(name);
+}
+
+void Loader::LoadFlags(const std::vector<std::pair<std::string, std::string>>& flags) {
+  for (const auto& [name, value] : flags) {
+    if (const Key<Config>* key = FindKey(ServerKeys(), name)) {
+      Set(*key, Untyped(value), "--" + name);
+    } else {
+      Error("--", absl::Utf8SafeCEscape(name), ": unknown key",
+            Suggestion(name, Names(ServerKeys()), "--"));
+    }
+  }
+}
+
+void Loader::CheckListeners() {
+  const Config& c = config_;
+  CheckListener("server.listen", c.server.listen, c.server.insecure_allow_remote);
+  CheckListener("admin.listen", c.admin.listen, c.admin.insecure_allow_remote);
+  CheckListener("admin.http", c.admin.http, c.admin.insecure_allow_remote);
+}
+
+void Loader::CheckListener(const std::string& key, const std::string& address, bool allow_remote) {
+  const std::string remedy = SectionOf(key) + ".insecure_allow_remote";
+  // A remedy that was meant, but misspelt, is an error of its own.
+  if (address.empty() || allow_remote || IsLoopback(address) || refused_.count(remedy)) return;
+  Error(labels_[key], ": got ", Shown(address), ", plaintext beyond loopback; want a loopback ",
+        "address, or ", remedy, " = true where everyone on the network may call");
+}
+
+absl::StatusOr<Config> Loader::Finish() {
+  if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+  return std::move(config_);
+}
+
+}  // namespace
+
+Policy MethodConfig::Apply(Policy base) const {
+  base.max_entries = max_entries.value_or(base.max_entries);
+  base.max_entries_total = max_entries_total.value_or(base.max_entries_total);
+  base.max_entry_bytes = max_entry_bytes.value_or(base.max_entry_bytes);
+  base.ttl = ttl.value_or(base.ttl);
+  base.compute_timeout = compute_timeout.value_or(base.compute_timeout);
+  base.coalesce = coalesce.value_or(base.coalesce);
+  return base;
+}
+
+absl::StatusOr<Config> LoadConfig(const ConfigSources& sources) {
+  Loader loader;
+  if (sources.toml_file) loader.LoadToml(*sources.toml_file);
+  loader.LoadEnvironment(sources.environment);
+  loader.LoadFlags(sources.flags);
+  loader.CheckListeners();
+  return loader.Finish();
+}
+
+std::map<std::string, std::string> MemodEnvironment() {
+  std::map<std::string, std::string> environment;
+  for (char** variable = environ; *variable; ++variable) {
+    const string_view text(*variable);
+    const size_t equals = text.find('=');
+    if (!text.starts_with(kPrefix) || equals == string_view::npos) continue;
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return environment;
+}
+
+std::vector<ConfigKey> ConfigKeys() {
+  std::vector<ConfigKey> keys;
+  for (const Key<Config>& key : ServerKeys()) {
+    keys.push_back(
+        {key.name, EnvironmentName(key.name),
+         absl::StrCat(key.meaning, ": ", key.allowed, " (default ", key.default_value, ")")});
+  }
+  return keys;
+}
+
+}  // namespace memod

@@ -1,0 +1,121 @@
+// What an operator sets: defaults < TOML file < MEMOD_* environment < flags.
+//
+// deploy/memod.toml is the manual of the keys; config_keys.cc is the one table of them, which
+// drives the TOML file, the environment, the flags and their help.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "memod/cache/policy.h"
+#include "memod/cache/time.h"
+#include "memod/server/logging.h"
+
+namespace memod {
+
+// A [[method]] section: what it gives takes the place of the policy in code, what it leaves out
+// does not. Whether the method exists is for the reader of this to check.
+struct MethodConfig {
+  std::string name;   // "/pkg.Service/Method"
+  std::string where;  // the section, as in "memod.toml:12"
+
+  // Outer nullopt: not given. Inner nullopt: unbounded, none.
+  std::optional<std::optional<int64_t>> max_entries;
+  std::optional<std::optional<int64_t>> max_entries_total;
+  std::optional<int64_t> max_entry_bytes;
+  std::optional<std::optional<Duration>> ttl;
+  std::optional<Duration> compute_timeout;
+  std::optional<bool> coalesce;
+
+  Policy Apply(Policy base) const;
+  bool operator==(const MethodConfig&) const = default;
+};
+
+struct Config {
+  struct Server {
+    std::string listen = "127.0.0.1:7070";  // host:port, [ipv6]:port or unix:/path
+    bool insecure_allow_remote = false;
+    int64_t max_request_bytes = int64_t{4} << 20;
+    Duration keepalive_time = std::chrono::seconds(10);
+    Duration keepalive_timeout = std::chrono::seconds(3);
+    Duration drain_timeout = std::chrono::seconds(10);
+    bool operator==(const Server&) const = default;
+  };
+  struct Admin {
+    std::string listen = "127.0.0.1:7071";  // as above
+    std::string http = "127.0.0.1:7072";    // host:port or [ipv6]:port; empty: off
+    bool insecure_allow_remote = false;
+    bool operator==(const Admin&) const = default;
+  };
+  struct Cache {
+    std::optional<int64_t> max_bytes = int64_t{1} << 30;  // nullopt: unbounded
+    bool operator==(const Cache&) const = default;
+  };
+  struct Session {
+    int64_t max = 100'000;
+    int64_t max_state_bytes = int64_t{16} << 20;
+    bool operator==(const Session&) const = default;
+  };
+  struct Compute {
+    int threads = 0;  // 0: one per core
+    int queue = 1024;
+    int max_depth = 1000;
+    bool operator==(const Compute&) const = default;
+  };
+  struct Log {
+    LogLevel level = LogLevel::info;
+    LogFormat format = LogFormat::kText;
+    bool operator==(const Log&) const = default;
+  };
+
+  Server server;
+  Admin admin;
+  Cache cache;
+  Session session;
+  Compute compute;
+  Log log;
+  std::vector<MethodConfig> methods;  // in the order of the file, no name twice
+
+  // Variables that start with MEMOD_ and are not ours. Worth a warning, see LoadConfig.
+  std::vector<std::string> ignored_environment;
+
+  bool operator==(const Config&) const = default;
+};
+
+struct ConfigSources {
+  std::optional<std::string> toml_file;
+  std::map<std::string, std::string>
+      environment;  // what does not start with MEMOD_ is not looked at
+  std::vector<std::pair<std::string, std::string>> flags;  // {"server.listen", "[::1]:7070"}
+};
+
+// Every value within its bounds, and no plaintext listener beyond loopback that was not asked for.
+//
+// INVALID_ARGUMENT: the message has a line for each thing that is wrong, in any of the sources:
+//   memod.toml:12: cache.max_bytes: got "1 gib"; want a size such as 64MiB or 1GiB, or "unbounded"
+//   memod.toml:3: unknown key server.listn; did you mean server.listen?
+//   MEMOD_SESSION_MAX: got "0"; want an integer from 1 to 10000000
+//   --log.level: got "loud"; want one of trace, debug, info, warn, error, off
+//
+// Kubernetes sets MEMOD_PORT, MEMOD_SERVICE_HOST and the like in every pod beside a service called
+// memod, so only names that start like one of our sections (MEMOD_SERVER_, ...) have to be keys;
+// the others are ignored.
+absl::StatusOr<Config> LoadConfig(const ConfigSources& sources);
+
+// Those variables of this process that start with MEMOD_.
+std::map<std::string, std::string> MemodEnvironment();
+
+// A key that can be a flag: all of them but those of [[method]].
+struct ConfigKey {
+  std::string name;         // "server.listen"
+  std::string environment;  // "MEMOD_SERVER_LISTEN"
+  std::string help;         // what it is, what is allowed, and the default
+};
+std::vector<ConfigKey> ConfigKeys();
+
+}  // namespace memod

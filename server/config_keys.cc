@@ -1,0 +1,261 @@
+#include "memod/server/config_keys.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "memod/server/config_values.h"
+
+namespace memod {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+// What a kind of key takes: `read` gives nullopt for what is not allowed.
+template <class V>
+struct Kind {
+  std::string allowed;
+  std::function<std::optional<V>(const ConfigValue&)> read;
+};
+
+const std::string* AsText(const ConfigValue& value) {
+  return std::get_if<std::string>(&value.value);
+}
+
+Kind<std::string> Text(std::string allowed, bool (*is_allowed)(std::string_view)) {
+  return {std::move(allowed), [=](const ConfigValue& value) -> std::optional<std::string> {
+            const std::string* text = AsText(value);
+            if (!text || !is_allowed(*text)) return std::nullopt;
+            return *text;
+          }};
+}
+
+template <class V>
+Kind<V> OneOf(std::vector<std::pair<std::string, V>> choices) {
+  std::vector<std::string> names;
+  for (const auto& [name, choice] : choices) names.push_back(name);
+  return {"one of " + absl::StrJoin(names, ", "),
+          [=](const ConfigValue& value) -> std::optional<V> {
+            for (const auto& [name, choice] : choices) {
+              if (AsText(value) && *AsText(value) == name) return choice;
+            }
+            return std::nullopt;
+          }};
+}
+
+Kind<bool> Boolean() {
+  return {"true or false", [](const ConfigValue& value) -> std::optional<bool> {
+            if (const bool* boolean = std::get_if<bool>(&value.value)) return *boolean;
+            const std::string* text = AsText(value);
+            if (!value.untyped || (*text != "true" && *text != "false")) return std::nullopt;
+            return *text == "true";
+          }};
+}
+
+std::optional<int64_t> ReadInteger(const ConfigValue& value) {
+  if (const int64_t* integer = std::get_if<int64_t>(&value.value)) return *integer;
+  return value.untyped ? ParseInteger(*AsText(value)) : std::nullopt;
+}
+
+std::optional<int64_t> ReadSize(const ConfigValue& value) {
+  const std::string* text = AsText(value);
+  return text ? ParseSize(*text) : ReadInteger(value);
+}
+
+std::optional<Duration> ReadDuration(const ConfigValue& value) {
+  const std::string* text = AsText(value);
+  return text ? ParseDuration(*text) : std::nullopt;
+}
+
+template <class V>
+std::optional<V> Within(std::optional<V> value, V min, V max) {
+  return value && *value >= min && *value <= max ? value : std::nullopt;
+}
+
+template <class V>
+Kind<V> Integer(V min, V max) {
+  return {absl::StrCat("an integer from ", min, " to ", max),
+          [=](const ConfigValue& value) -> std::optional<V> {
+            return Within<int64_t>(ReadInteger(value), min, max);
+          }};
+}
+
+Kind<int64_t> Size(std::string allowed, int64_t min, int64_t max) {
+  return {std::move(allowed),
+          [=](const ConfigValue& value) { return Within(ReadSize(value), min, max); }};
+}
+
+// A negative number of entries is none.
+Kind<int64_t> Entries() {
+  return {"an integer", [](const ConfigValue& value) {
+            std::optional<int64_t> entries = ReadInteger(value);
+            if (entries) entries = std::max<int64_t>(*entries, 0);
+            return entries;
+          }};
+}
+
+Kind<Duration> Between(std::string allowed, Duration min, Duration max) {
+  return {std::move(allowed),
+          [=](const ConfigValue& value) { return Within(ReadDuration(value), min, max); }};
+}
+
+// Or the word `nothing`, which reads as nullopt.
+template <class V>
+Kind<std::optional<V>> Or(std::string nothing, Kind<V> kind) {
+  return {absl::StrCat(kind.allowed, ", or \"", nothing, "\""),
+          [=](const ConfigValue& value) -> std::optional<std::optional<V>> {
+            if (AsText(value) && *AsText(value) == nothing) {
+              return std::make_optional(std::optional<V>());
+            }
+            const std::optional<V> read = kind.read(value);
+            return read ? std::make_optional(read) : std::nullopt;
+          }};
+}
+
+template <class S, class V>
+Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V> kind,
+                      std::string default_value, std::string meaning) {
+  const auto set = [=](Config& config, const ConfigValue& value) {
+    const std::optional<V> read = kind.read(value);
+    if (read) config.*section.*member = *read;
+    return read.has_value();
+  };
+  return {std::move(name), kind.allowed, std::move(default_value), std::move(meaning), set};
+}
+
+// V is M, or what M is an optional of.
+template <class M, class V>
+Key<MethodConfig> MethodKey(std::string name, M MethodConfig::*member, Kind<V> kind,
+                            std::string meaning) {
+  const auto set = [=](MethodConfig& method, const ConfigValue& value) {
+    const std::optional<V> read = kind.read(value);
+    if (read) method.*member = *read;
+    return read.has_value();
+  };
+  return {std::move(name), kind.allowed, "", std::move(meaning), set};
+}
+
+bool IsHttpAddress(std::string_view text) { return text.empty() || ParseHostPort(text); }
+
+// gRPC and protobuf count bytes of a message in an int.
+constexpr int64_t kMaxMessageBytes = int64_t{1} << 30;
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+// Ten years: added to any time there is, it does not overflow.
+constexpr Duration kLong = hours(10 * 365 * 24);
+
+Kind<std::string> Listen() { return Text("host:port, [ipv6]:port or unix:/path", IsListenAddress); }
+Kind<std::string> Http() { return Text("host:port, [ipv6]:port or \"\" for none", IsHttpAddress); }
+Kind<int64_t> MessageSize() {
+  return Size("a size from 1B to 1GiB, such as 4MiB", 1, kMaxMessageBytes);
+}
+Kind<int64_t> CacheSize() { return Size("a size such as 64MiB or 1GiB", 0, kUnlimited); }
+Kind<Duration> Keepalive() {
+  return Between("a duration from 1ms to 24h, such as 10s", milliseconds(1), hours(24));
+}
+Kind<Duration> Drain() {
+  return Between("a duration from 0s to 24h, such as 10s", Duration::zero(), hours(24));
+}
+Kind<Duration> Lifetime() {
+  return Between("a duration from 1ms to 87600h, such as 10m", milliseconds(1), kLong);
+}
+
+// The least number of single characters to put in, take out or replace.
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+const std::vector<Key<Config>>& ServerKeys() {
+  using C = Config;
+  static const auto& keys = *new std::vector<Key<Config>>{
+      ServerKey("server.listen", &C::server, &C::Server::listen, Listen(), "127.0.0.1:7070",
+                "where clients call"),
+      ServerKey("server.insecure_allow_remote", &C::server, &C::Server::insecure_allow_remote,
+                Boolean(), "false", "let server.listen be plaintext beyond loopback"),
+      ServerKey("server.max_request_bytes", &C::server, &C::Server::max_request_bytes,
+                MessageSize(), "4MiB", "largest request of a method"),
+      ServerKey("server.keepalive_time", &C::server, &C::Server::keepalive_time, Keepalive(), "10s",
+                "ping a client that has been silent this long"),
+      ServerKey("server.keepalive_timeout", &C::server, &C::Server::keepalive_timeout, Keepalive(),
+                "3s", "close the sessions of a client that leaves a ping unanswered this long"),
+      ServerKey("server.drain_timeout", &C::server, &C::Server::drain_timeout, Drain(), "10s",
+                "wait this long for running calls when stopping"),
+      ServerKey("admin.listen", &C::admin, &C::Admin::listen, Listen(), "127.0.0.1:7071",
+                "where administrators call, gRPC"),
+      ServerKey("admin.http", &C::admin, &C::Admin::http, Http(), "127.0.0.1:7072",
+                "where administrators and probes call, HTTP"),
+      ServerKey("admin.insecure_allow_remote", &C::admin, &C::Admin::insecure_allow_remote,
+                Boolean(), "false", "let admin.listen and admin.http be plaintext beyond loopback"),
+      ServerKey("cache.max_bytes", &C::cache, &C::Cache::max_bytes, Or("unbounded", CacheSize()),
+                "1GiB", "bound of all entries together"),
+      ServerKey("session.max", &C::session, &C::Session::max, Integer<int64_t>(1, 10'000'000),
+                "100000", "most sessions open at once"),
+      ServerKey("session.max_state_bytes", &C::session, &C::Session::max_state_bytes, MessageSize(),
+                "16MiB", "largest state of a session"),
+      ServerKey("compute.threads", &C::compute, &C::Compute::threads, Integer(0, 1024), "0",
+                "threads that hosted methods run on; 0: one per core"),
+      ServerKey("compute.queue", &C::compute, &C::Compute::queue, Integer(1, 1'000'000), "1024",
+                "most computations waiting for a thread"),
+      ServerKey("compute.max_depth", &C::compute, &C::Compute::max_depth, Integer(1, 10'000),
+                "1000", "most calls nested in one another"),
+      ServerKey("log.level", &C::log, &C::Log::level,
+                OneOf<LogLevel>({{"trace", LogLevel::trace},
+                                 {"debug", LogLevel::debug},
+                                 {"info", LogLevel::info},
+                                 {"warn", LogLevel::warn},
+                                 {"error", LogLevel::err},
+                                 {"off", LogLevel::off}}),
+                "info", "the least that is logged"),
+      ServerKey("log.format", &C::log, &C::Log::format,
+                OneOf<LogFormat>({{"text", LogFormat::kText}, {"json", LogFormat::kJson}}), "text",
+                "how it is written"),
+  };
+  return keys;
+}
+
+const std::vector<Key<MethodConfig>>& MethodKeys() {
+  using M = MethodConfig;
+  static const auto& keys = *new std::vector<Key<MethodConfig>>{
+      MethodKey("name", &M::name, Text("a method such as \"/pkg.Service/Method\"", IsMethodName),
+                "the method"),
+      MethodKey("max_entries", &M::max_entries, Or("unbounded", Entries()), "entries per session"),
+      MethodKey("max_entries_total", &M::max_entries_total, Or("unbounded", Entries()),
+                "entries over all sessions"),
+      MethodKey("max_entry_bytes", &M::max_entry_bytes, CacheSize(), "largest answer stored"),
+      MethodKey("ttl", &M::ttl, Or("none", Lifetime()), "an entry expires after this long"),
+      MethodKey("compute_timeout", &M::compute_timeout, Lifetime(),
+                "a computation that takes longer is given up"),
+      MethodKey("coalesce", &M::coalesce, Boolean(), "equal calls share one computation"),
+  };
+  return keys;
+}
+
+std::string Suggestion(std::string_view unknown, const std::vector<std::string>& names,
+                       std::string_view prefix) {
+  const auto distance = [&](const std::string& name) { return EditDistance(unknown, name); };
+  const std::string& nearest = *std::min_element(
+      names.begin(), names.end(),
+      [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
+  const std::string before(prefix);
+  if (distance(nearest) <= std::min<size_t>(3, unknown.size() / 2)) {
+    return absl::StrCat("; did you mean ", before, nearest, "?");
+  }
+  return absl::StrCat("; want one of ", before, absl::StrJoin(names, ", " + before));
+}
+
+}  // namespace memod

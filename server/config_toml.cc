@@ -1,0 +1,110 @@
+#include "memod/server/config_toml.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace memod {
+namespace {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  const auto failed = [&] {
+    return absl::InvalidArgumentError(
+        absl::StrCat("failed to read configuration from ", path, ": ", std::strerror(errno)));
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  if (!file) return failed();
+  std::string text;
+  char buffer[4096];
+  while (const size_t count = std::fread(buffer, 1, sizeof(buffer), file.get())) {
+    text.append(buffer, count);
+  }
+  if (std::ferror(file.get())) return failed();
+  return text;
+}
+
+int LineOf(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
+
+std::string ShownNode(const toml::node& node) {
+  if (node.is_table()) return "a table";
+  if (node.is_array()) return "an array";
+  if (const auto* text = node.as_string()) return Shown(text->get());
+  std::ostringstream out;
+  node.visit([&](const auto& leaf) {
+    if constexpr (toml::is_value<decltype(leaf)>) out << leaf;
+  });
+  return out.str();
+}
+
+ConfigValue ToValue(const toml::node& node) {
+  ConfigValue value;
+  value.shown = ShownNode(node);
+  if (const auto* boolean = node.as_boolean()) value.value = boolean->get();
+  if (const auto* integer = node.as_integer()) value.value = integer->get();
+  if (const auto* text = node.as_string()) value.value = text->get();
+  return value;
+}
+
+TomlSection ToSection(std::string name, TomlSection::Form form, const toml::table& table,
+                      std::string shown) {
+  TomlSection section{std::move(name), LineOf(table), form, std::move(shown), {}};
+  for (const auto& [key, node] : table) {
+    section.entries.push_back(
+        {std::string(key.str()), ToValue(node), static_cast<int>(key.source().begin.line)});
+  }
+  std::stable_sort(section.entries.begin(), section.entries.end(),
+                   [](const TomlEntry& a, const TomlEntry& b) { return a.line < b.line; });
+  return section;
+}
+
+std::vector<TomlSection> ToSections(const toml::table& document) {
+  std::vector<TomlSection> sections;
+  for (const auto& [key, node] : document) {
+    const std::string name(key.str());
+    const toml::array* array = node.as_array();
+    if (const toml::table* table = node.as_table()) {
+      sections.push_back(ToSection(name, TomlSection::Form::kTable, *table, ShownNode(node)));
+    } else if (array && !array->empty() && array->is_homogeneous<toml::table>()) {
+      for (const toml::node& element : *array) {
+        sections.push_back(
+            ToSection(name, TomlSection::Form::kElement, *element.as_table(), ShownNode(node)));
+      }
+    } else {
+      sections.push_back({name, LineOf(node), TomlSection::Form::kNoSection, ShownNode(node), {}});
+    }
+  }
+  std::stable_sort(sections.begin(), sections.end(),
+                   [](const TomlSection& a, const TomlSection& b) { return a.line < b.line; });
+  return sections;
+}
+
+}  // namespace
+
+std::string Shown(const std::string& text) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"");
+}
+
+absl::StatusOr<std::vector<TomlSection>> ReadToml(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status();
+  try {
+    return ToSections(toml::parse(*text));
+  } catch (const toml::parse_error& error) {
+    const toml::source_position at = error.source().begin;
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ":", at.line, ": not TOML, at column ", at.column, ": ",
+        absl::Utf8SafeCEscape({error.description().data(), error.description().size()})));
+  }
+}
+
+}  // namespace memod

@@ -1,0 +1,110 @@
+#include "memod/server/dispatcher.h"
+
+#include <semaphore>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
+
+namespace memod {
+namespace {
+
+absl::Status SessionRequired(const Method& method) {
+  return MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kSessionRequired,
+                   absl::StrCat(method.memo.name,
+                                " needs a session: send the metadata memo-session with the handle "
+                                "that SessionService.OpenSession gave"));
+}
+
+absl::Status SessionMismatch(const Method& method, const std::string& state_type) {
+  const std::string has = state_type.empty() ? "no state" : absl::StrCat("a ", state_type);
+  return MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kSessionMismatch,
+                   absl::StrCat(method.memo.name, " needs a session opened with a ",
+                                method.state_type, "; this one has ", has));
+}
+
+// The caller of a nested call, which computes on the caller's own thread. It waits longer than that
+// only when somebody else (a close, a timeout) is answering it at this moment.
+class NestedCaller final : public Waiter {
+ public:
+  void OnAnswer(const Outcome& outcome) override {
+    answer_ = outcome.answer;
+    answered_.release();
+  }
+  absl::StatusOr<Answer::Ref> Take() {
+    answered_.acquire();
+    return std::move(answer_);
+  }
+
+ private:
+  std::binary_semaphore answered_{0};
+  absl::StatusOr<Answer::Ref> answer_ = absl::InternalError("not answered");
+};
+
+}  // namespace
+
+Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter) {
+  const CacheKey key(request.method.memo.id, request.bytes);
+  while (true) {
+    const auto incarnation = Resolve(request);
+    if (!incarnation.ok()) return Outcome{incarnation.status()};
+    MemoCache::Result result = GetOrCompute(*(*incarnation)->cache,
+                                            {.method = request.method.memo,
+                                             .key = key,
+                                             .control = request.control,
+                                             .now = Clock::now(),
+                                             .waiter = &waiter,
+                                             .instance = (*incarnation)->instance},
+                                            request.method);
+    if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(*outcome);
+    if (auto* flight = std::get_if<std::shared_ptr<Flight>>(&result)) return std::move(*flight);
+    // Detached between the two steps: the session has a new incarnation, or is closed.
+  }
+}
+
+absl::StatusOr<Answer::Ref> Dispatcher::CallNested(const Flight& parent, const Method& method,
+                                                   std::string_view bytes) {
+  const bool shared = method.memo.policy.scope == Scope::kServer;
+  const Method& caller = methods_.at(parent.method().id);
+  if (!shared && caller.state_type != method.state_type) {
+    return SessionMismatch(method, caller.state_type);
+  }
+  NestedCaller waiter;
+  MemoCache::Result result =
+      GetOrCompute(shared ? *sessions_.shared()->cache : parent.cache(),
+                   {.method = method.memo,
+                    .key = CacheKey(method.memo.id, bytes),
+                    .control = Control::kNone,
+                    .now = Clock::now(),
+                    .waiter = &waiter,
+                    .instance = shared ? sessions_.shared()->instance : parent.instance(),
+                    .parent = &parent},
+                   method);
+  if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(outcome->answer);
+  return waiter.Take();
+}
+
+absl::StatusOr<std::shared_ptr<Incarnation>> Dispatcher::Resolve(const Request& request) const {
+  const bool shared = request.method.memo.policy.scope == Scope::kServer;
+  if (!request.handle) {
+    if (shared) return sessions_.shared();
+    return SessionRequired(request.method);
+  }
+  const std::shared_ptr<Session> session = sessions_.Find(*request.handle);
+  std::shared_ptr<Incarnation> incarnation = session == nullptr ? nullptr : session->incarnation();
+  if (incarnation == nullptr) return SessionNotFound();
+  if (shared) return sessions_.shared();
+  if (incarnation->state_type != request.method.state_type) {
+    return SessionMismatch(request.method, incarnation->state_type);
+  }
+  return incarnation;
+}
+
+MemoCache::Result Dispatcher::GetOrCompute(MemoCache& cache, const MemoCache::Call& call,
+                                           const Method& method) {
+  return cache.GetOrCompute(call, [&](std::shared_ptr<Flight> flight) {
+    method.compute(Computation(std::move(flight), timeouts_));
+  });
+}
+
+}  // namespace memod

@@ -1,0 +1,60 @@
+// The path of a memoized call: session -> key -> memory, or a computation.
+//
+//   front door (handle, method, request bytes)
+//     -> Call: find the session, take its incarnation -> make the key -> MemoCache::GetOrCompute:
+//        hit | join a flight | start one -> the method's ComputeFn
+//     -> the waiter is told, and answers the client
+//
+// Thread-safe; keeps nothing of a call. It knows neither gRPC nor who computes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "memod/cache/session.h"
+#include "memod/server/method_table.h"
+
+namespace memod {
+
+class Dispatcher {
+ public:
+  // All outlive the dispatcher.
+  Dispatcher(SessionTable& sessions, const MethodTable& methods, ComputeTimeouts& timeouts)
+      : sessions_(sessions), methods_(methods), timeouts_(timeouts) {}
+
+  struct Request {
+    const Method& method;
+    std::optional<std::string_view> handle;  // `memo-session`; nullopt: none was sent
+    Control control = Control::kNone;
+    std::string_view bytes;  // valid during Call
+  };
+
+  // An outcome: answered at once. A flight: `waiter` is told, or was; Flight::Leave to go before.
+  // Errors of its own:
+  //   FAILED_PRECONDITION: the method needs a session and no handle was sent (SESSION_REQUIRED), or
+  //     the session has no instance of the method's class (SESSION_MISMATCH).
+  //   NOT_FOUND: no such session (SESSION_NOT_FOUND).
+  // and those of MemoCache and the method's ComputeFn.
+  using Answered = std::variant<Outcome, std::shared_ptr<Flight>>;
+  Answered Call(const Request& request, Waiter& waiter);
+
+  // A call that `parent`'s computation makes on its own session, as `method` of the same class or
+  // in server scope. Computes on this thread unless it is a hit.
+  absl::StatusOr<Answer::Ref> CallNested(const Flight& parent, const Method& method,
+                                         std::string_view bytes);
+
+  const MethodTable& methods() const { return methods_; }
+
+ private:
+  absl::StatusOr<std::shared_ptr<Incarnation>> Resolve(const Request& request) const;
+  MemoCache::Result GetOrCompute(MemoCache& cache, const MemoCache::Call& call,
+                                 const Method& method);
+
+  SessionTable& sessions_;
+  const MethodTable& methods_;
+  ComputeTimeouts& timeouts_;
+};
+
+}  // namespace memod

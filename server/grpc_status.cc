@@ -1,0 +1,61 @@
+#include "memod/server/grpc_status.h"
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "memod/cache/memo_error.h"
+
+namespace memod {
+namespace {
+
+using google::protobuf::internal::WireFormatLite;
+
+// google.rpc.Status {int32 code = 1; string message = 2; repeated Any details = 3}: its .proto is
+// not in Debian's packages, and its three fields will not change.
+std::string DetailsOf(const absl::Status& status) {
+  std::string details;
+  google::protobuf::io::StringOutputStream stream(&details);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  bool any = false;
+  WireFormatLite::WriteInt32(1, static_cast<int>(status.code()), &out);
+  WireFormatLite::WriteString(2, std::string(status.message().data(), status.message().size()),
+                              &out);
+  status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& payload) {
+    if (std::string_view(type_url.data(), type_url.size()) == kMemoErrorPayload) return;
+    google::protobuf::Any detail;
+    detail.set_type_url(std::string(type_url));
+    detail.set_value(std::string(payload));
+    WireFormatLite::WriteBytes(3, detail.SerializeAsString(), &out);
+    any = true;
+  });
+  out.Trim();
+  return any ? details : "";
+}
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+                      DetailsOf(status));
+}
+
+std::string_view MemoErrorWord(const absl::Status& status) {
+  using namespace memo_error;
+  static constexpr std::array kWords = {
+      kSessionNotFound, kSessionRequired, kSessionMismatch, kSessionClosed, kNotCached,
+      kLimit,           kRecursion,       kComputeTimeout,  kDraining,      kBadRequest};
+  if (status.ok()) return {};
+  const auto payload = status.GetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()});
+  if (!payload) return {};
+  const auto it = std::find(kWords.begin(), kWords.end(), std::string(*payload));
+  return it == kWords.end() ? std::string_view() : *it;
+}
+
+}  // namespace memod

@@ -1,0 +1,125 @@
+#include "memod/server/hosted_class.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "memod/cache/memo_error.h"
+#include "memod/server/compute_pool.h"
+#include "memod/server/method_table.h"
+
+namespace memod {
+namespace internal {
+
+absl::Status Undecodable(std::string_view what, const std::string& type) {
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+                   absl::StrCat("the ", std::string(what), " is not a valid ", type));
+}
+
+absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply) {
+  const size_t size = reply.ByteSizeLong();
+  if (size > INT_MAX) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the answer is ", size, " bytes, a message has at most ", INT_MAX));
+  }
+  return Answer::Make(size, [&](char* to) {
+    reply.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to));
+  });
+}
+
+}  // namespace internal
+
+namespace {
+
+// Runs foreign code. What it throws ends here: unwinding further would end the process.
+template <typename F>
+auto CatchExceptions(const std::string& name, F&& run) -> decltype(run()) {
+  try {
+    return run();
+  } catch (const std::exception& e) {
+    return absl::InternalError(absl::StrCat(name, " threw: ", e.what()));
+  } catch (...) {
+    return absl::InternalError(absl::StrCat(name, " threw an unknown exception"));
+  }
+}
+
+void Run(const HostedMethod& method, Computation computation, Dispatcher& dispatcher) {
+  Flight& flight = computation.flight();
+  if (!flight.Begin(Clock::now())) return computation.Finish(absl::CancelledError());
+  computation.Finish(CatchExceptions(flight.method().name, [&] {
+    CallContext context(dispatcher, flight);
+    return method.run(flight.instance().get(), flight.request(), context);
+  }));
+}
+
+void CheckMethod(const google::protobuf::ServiceDescriptor& service, const HostedMethod& method,
+                 std::vector<std::string>& faults) {
+  const std::string name = absl::StrCat(service.full_name(), ".", method.name);
+  const google::protobuf::MethodDescriptor* rpc = service.FindMethodByName(method.name);
+  if (rpc == nullptr) {
+    faults.push_back(absl::StrCat(name, ": no such rpc in ", service.file()->name()));
+    return;
+  }
+  if (rpc->client_streaming() || rpc->server_streaming()) {
+    faults.push_back(absl::StrCat(name, ": only unary methods can be memoized"));
+  }
+  const auto compare = [&](const char* what, const std::string& in_proto, const std::string& here) {
+    if (in_proto != here) {
+      faults.push_back(absl::StrCat(name, ": its ", what, " is ", in_proto, " in ",
+                                    service.file()->name(), ", ", here, " as registered"));
+    }
+  };
+  compare("request", rpc->input_type()->full_name(), method.request_type);
+  compare("reply", rpc->output_type()->full_name(), method.response_type);
+}
+
+}  // namespace
+
+absl::Status Registry::Check() const {
+  std::vector<std::string> faults;
+  std::set<std::string> seen;  // services, methods, types of state and tags: all different by form
+  const auto once = [&](const std::string& what) {
+    if (!seen.insert(what).second) faults.push_back(absl::StrCat(what, ": registered twice"));
+  };
+  for (const auto& service : services_) {
+    once(service->name);
+    if (!service->state_type.empty()) once(absl::StrCat("state ", service->state_type));
+    const auto* descriptor =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service->name);
+    if (descriptor == nullptr) {
+      faults.push_back(absl::StrCat(service->name, ": no such service in the .protos compiled in"));
+      continue;
+    }
+    for (const HostedMethod& method : service->methods) {
+      once(absl::StrCat("/", service->name, "/", method.name));
+      CheckMethod(*descriptor, method, faults);
+    }
+  }
+  if (faults.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the registered services do not fit: ", absl::StrJoin(faults, "; ")));
+}
+
+ComputeFn MakeComputeFn(const HostedMethod& method, ComputePool& pool, Dispatcher& dispatcher) {
+  return [&method, &pool, &dispatcher](Computation computation) {
+    if (computation.flight().parent() != nullptr) {
+      return Run(method, std::move(computation), dispatcher);
+    }
+    pool.Submit([&method, &dispatcher,
+                 computation = std::move(computation)](const absl::Status& status) mutable {
+      if (!status.ok()) return computation.Finish(status);
+      Run(method, std::move(computation), dispatcher);
+    });
+  };
+}
+
+absl::StatusOr<std::shared_ptr<const void>> CreateInstance(const HostedService& service,
+                                                           std::string_view state) {
+  return CatchExceptions(service.name, [&] { return service.create(state); });
+}
+
+}  // namespace memod

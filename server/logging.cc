@@ -1,0 +1,110 @@
+#include "memod/server/logging.h"
+
+#include <spdlog/fmt/chrono.h>
+#include <spdlog/formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace memod {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The fields of the line that this thread is writing. spdlog has no place for them in a message,
+// but formats it on the thread that logs it, before the call returns: there is no asynchronous
+// logger.
+thread_local std::span<const LogField> fields_of_line;
+
+constexpr std::array<std::string_view, spdlog::level::n_levels> kLevelNames = {
+    "trace", "debug", "info", "warn", "error", "critical", "off"};
+
+std::string Time(spdlog::log_clock::time_point time) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::time_t(ms / 1000)), ms % 1000);
+}
+
+// ASCII only: nothing a terminal obeys, nothing anyone takes for the end of a line.
+std::string Dump(const Json& json) {
+  constexpr int kNoIndent = -1;
+  constexpr bool kAscii = true;
+  return json.dump(kNoIndent, ' ', kAscii, Json::error_handler_t::replace);
+}
+
+Json ToJson(const LogValue& value) {
+  return std::visit([](const auto& v) { return Json(v); }, value.get());
+}
+
+// As it is where that is unmistakable, else as a JSON string.
+std::string Quoted(std::string_view text, std::string_view mistakable) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return c >= ' ' && c <= '~' && mistakable.find(c) == std::string_view::npos;
+  });
+  return plain ? std::string(text) : Dump(text);
+}
+
+std::string TextLine(const spdlog::details::log_msg& msg) {
+  const std::string_view message(msg.payload.data(), msg.payload.size());
+  std::string line = fmt::format("{} {:<5} {}", Time(msg.time), kLevelNames[msg.level],
+                                 message.empty() ? "" : Quoted(message, ""));
+  for (const LogField& field : fields_of_line) {
+    const auto* text = std::get_if<std::string_view>(&field.value.get());
+    line += fmt::format(" {}={}", field.name,
+                        text ? Quoted(*text, " \"=\\") : Dump(ToJson(field.value)));
+  }
+  return line;
+}
+
+std::string JsonLine(const spdlog::details::log_msg& msg) {
+  Json line = {{"time", Time(msg.time)},
+               {"level", kLevelNames[msg.level]},
+               {"message", std::string_view(msg.payload.data(), msg.payload.size())}};
+  // Which leaves what is there: no name comes twice.
+  for (const LogField& field : fields_of_line)
+    line.emplace(std::string(field.name), ToJson(field.value));
+  return Dump(line);
+}
+
+class LineFormatter : public spdlog::formatter {
+ public:
+  using Line = std::string (*)(const spdlog::details::log_msg&);
+  explicit LineFormatter(Line line) : line_(line) {}
+
+  void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& dest) override {
+    const std::string line = line_(msg) + '\n';
+    dest.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<LineFormatter>(line_);
+  }
+
+ private:
+  const Line line_;
+};
+
+}  // namespace
+
+void InitLogging(LogLevel level, LogFormat format) {
+  auto logger =
+      std::make_shared<spdlog::logger>("memod", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_formatter(
+      std::make_unique<LineFormatter>(format == LogFormat::kJson ? JsonLine : TextLine));
+  logger->set_level(level);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
+  fields_of_line = {fields.begin(), fields.size()};
+  spdlog::default_logger_raw()->log(level, spdlog::string_view_t(message.data(), message.size()));
+  fields_of_line = {};
+}
+
+}  // namespace memod

@@ -1,0 +1,151 @@
+#include "memod/server/main.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/grpcpp.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "memod/server/config.h"
+#include "memod/server/logging.h"
+#include "memod/server/server.h"
+
+namespace memod {
+namespace {
+
+constexpr int kOk = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+// How much longer than drain_timeout the process may live.
+constexpr Duration kGrace = std::chrono::seconds(1);
+
+constexpr char kExamples[] = R"(
+Examples:
+  memod                                        serve on the default ports
+  memod --config /etc/memod.toml --log.format json
+  MEMOD_CACHE_MAX_BYTES=4GiB memod
+  memod --check-config memod.toml              exit 0 if it is right, else say what is not
+  memod healthcheck                            exit 0 if the server on the default port serves)";
+
+int Fail(int code, const absl::Status& status) {
+  std::fprintf(stderr, "memod: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+// Every connection is a file: the default of 1024 is soon used up, and what runs out of files once
+// never gets its port back (CVE-2023-4785, not fixed in gRPC 1.51).
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What gRPC has to say becomes lines of our log.
+void LogFromGrpc(gpr_log_func_args* args) {
+  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR  ? LogLevel::warn
+                         : args->severity == GPR_LOG_SEVERITY_INFO ? LogLevel::info
+                                                                   : LogLevel::debug;
+  Log(level, args->message, {{"from", "grpc"}});
+}
+
+int Healthcheck(const Config& config) {
+  auto stub = grpc::health::v1::Health::NewStub(
+      grpc::CreateChannel(config.server.listen, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
+  grpc::health::v1::HealthCheckResponse response;
+  const grpc::Status status = stub->Check(&context, {}, &response);
+  if (!status.ok()) {
+    return Fail(kFailed, absl::UnavailableError(
+                             absl::StrCat(config.server.listen, ": ", status.error_message())));
+  }
+  const bool serving = response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+  std::puts(serving ? "serving" : "not serving");
+  return serving ? kOk : kFailed;
+}
+
+int Serve(const Config& config, const Registry& registry) {
+  // Before the first thread, so that every thread leaves them to the sigwait below.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  RaiseFileLimit();
+  InitLogging(config.log.level, config.log.format);
+  gpr_set_log_function(LogFromGrpc);
+  for (const std::string& name : config.ignored_environment) {
+    Log(LogLevel::warn, "environment variable is no key of memod's, ignored", {{"name", name}});
+  }
+  auto server = Server::Start(config, registry);
+  if (!server.ok()) {
+    return Fail(absl::IsInvalidArgument(server.status()) ? kUsage : kFailed, server.status());
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  std::thread([limit = config.server.drain_timeout + kGrace] {
+    std::this_thread::sleep_for(limit);
+    Log(LogLevel::warn, "hosted code still runs, leaving without it");
+    std::_Exit(kOk);
+  }).detach();
+  (*server)->Drain();
+  server->reset();
+  Log(LogLevel::info, "stopped");
+  return kOk;
+}
+
+}  // namespace
+
+int Main(int argc, char** argv, const Registry& registry) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  CLI::App app("memod: a memoizing gRPC server. Computations behind an LRU cache per session.");
+  app.footer(kExamples);
+  app.set_version_flag("--version", "memod " MEMOD_VERSION);
+  ConfigSources sources;
+  sources.environment = MemodEnvironment();
+  std::string file, check;
+  app.add_option("--config", file, "TOML file to read the configuration from")
+      ->envname("MEMOD_CONFIG");
+  app.add_option("--check-config", check,
+                 "Read this TOML file, say what is wrong with it, and exit");
+  std::map<std::string, std::string> flags;
+  for (const ConfigKey& key : ConfigKeys()) {
+    app.add_option("--" + key.name, flags[key.name], key.help)->group("Configuration");
+  }
+  CLI::App* healthcheck =
+      app.add_subcommand("healthcheck", "Ask the server on server.listen whether it serves");
+  healthcheck->fallthrough();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kOk : kUsage;
+  }
+  for (const auto& [name, value] : flags) {
+    if (app.count("--" + name) > 0) sources.flags.emplace_back(name, value);
+  }
+  if (!check.empty()) file = check;
+  if (!file.empty()) sources.toml_file = file;
+  const auto config = LoadConfig(sources);
+  if (!config.ok()) return Fail(kUsage, config.status());
+  if (!check.empty()) {
+    std::printf("%s: fine\n", check.c_str());
+    return kOk;
+  }
+  return healthcheck->parsed() ? Healthcheck(*config) : Serve(*config, registry);
+}
+
+}  // namespace memod

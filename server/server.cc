@@ -1,0 +1,253 @@
+#include "memod/server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "grpc/health/v1/health.pb.h"
+#include "memod/cache/session.h"
+#include "memod/server/admin_http.h"
+#include "memod/server/admin_service.h"
+#include "memod/server/call_service.h"
+#include "memod/server/compute_pool.h"
+#include "memod/server/dispatcher.h"
+#include "memod/server/logging.h"
+#include "memod/server/session_service.h"
+
+namespace memod {
+namespace {
+
+// Room for what surrounds a state or a request in its message, so that our own handlers, whose
+// errors name the limit, see those that are a little too large.
+constexpr int64_t kMessageSlack = 64 << 10;
+// Clients ping as often as they like down to this; below it they are cut off ("too many pings").
+constexpr int kMinPingIntervalMs = 500;
+constexpr int kMaxAdminThreads = 8;
+// For the last words to reach the clients.
+constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
+
+int Milliseconds(Duration d) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+}
+
+int64_t MaxMessageBytes(const Config& config) {
+  const int64_t most = std::max(config.server.max_request_bytes, config.session.max_state_bytes);
+  return std::min<int64_t>(most + kMessageSlack, INT_MAX);
+}
+
+void SetCommonOptions(const Config& config, grpc::ServerBuilder& builder) {
+  // Two servers must not share a port silently.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A silent client is found after keepalive_time + keepalive_timeout, also if it has no call.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             Milliseconds(config.server.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(config.server.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  // A small compressed message can hold a huge one. With decompression off and identity the only
+  // encoding, callers get a clean UNIMPLEMENTED.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+}
+
+// Why an address cannot be listened on, which gRPC does not tell: asks the system the same.
+std::string ListenError(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (address.starts_with("unix:") || colon == std::string::npos) return "";
+  std::string host = address.substr(0, colon);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  const std::string port = address.substr(colon + 1);
+  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
+    return absl::StrCat(": ", gai_strerror(error));
+  }
+  const int fd = socket(found->ai_family, SOCK_STREAM, 0);
+  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
+  std::string error = bound ? "" : absl::StrCat(": ", std::strerror(errno));
+  close(fd);
+  freeaddrinfo(found);
+  return error;
+}
+
+absl::Status CannotListen(const std::string& key, const std::string& address) {
+  return absl::UnavailableError(
+      absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
+}
+
+}  // namespace
+
+// In the order in which they are built on one another.
+struct Server::Parts {
+  Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
+
+  absl::Status AddMethods();
+  absl::Status StartData();
+  absl::Status StartAdmin();
+
+  const Config config;
+  const Registry& registry;
+
+  CacheContext context{config.cache.max_bytes};
+  SessionTable sessions{
+      context, {.max_sessions = config.session.max, .max_depth = config.compute.max_depth}};
+  MethodTable methods;
+  ComputeTimeouts timeouts;
+  Dispatcher dispatcher{sessions, methods, timeouts};
+  ComputePool pool{{.threads = config.compute.threads,
+                    .queue = config.compute.queue,
+                    .max_depth = config.compute.max_depth}};
+
+  CallService::Shared calls{dispatcher, config.server.max_request_bytes};
+  std::vector<std::unique_ptr<CallService>> call_services;
+  SessionService session_service{
+      {sessions, methods, registry, pool, config.session.max_state_bytes}};
+  Admin admin{context, sessions, methods};
+  AdminService admin_service{admin};
+
+  std::atomic<bool> ready{false};
+  int port = 0;
+  int admin_port = 0;
+  std::unique_ptr<grpc::Server> data_server;
+  std::unique_ptr<grpc::Server> admin_server;
+  std::unique_ptr<AdminHttp> http;
+};
+
+absl::Status Server::Parts::AddMethods() {
+  if (absl::Status status = registry.Check(); !status.ok()) return status;
+  std::map<std::string, const MethodConfig*> configured;
+  for (const MethodConfig& method : config.methods) configured.emplace(method.name, &method);
+  for (const auto& service : registry.services()) {
+    std::vector<const Method*> of_service;
+    for (const HostedMethod& hosted : service->methods) {
+      const std::string name = absl::StrCat("/", service->name, "/", hosted.name);
+      const auto override = configured.extract(name);
+      Method& method = methods.Add(
+          name, override.empty() ? hosted.policy : override.mapped()->Apply(hosted.policy));
+      method.compute = MakeComputeFn(hosted, pool, dispatcher);
+      method.request_type = hosted.request_type;
+      method.response_type = hosted.response_type;
+      if (method.memo.policy.scope == Scope::kSession) method.state_type = service->state_type;
+      method.tag = hosted.tag;
+      of_service.push_back(&method);
+    }
+    call_services.push_back(std::make_unique<CallService>(calls, of_service));
+  }
+  if (configured.empty()) return absl::OkStatus();
+  const MethodConfig& unknown = *configured.begin()->second;
+  return absl::InvalidArgumentError(
+      absl::StrCat(unknown.where, ": no hosted method is called ", unknown.name));
+}
+
+absl::Status Server::Parts::StartData() {
+  grpc::ServerBuilder builder;
+  SetCommonOptions(config, builder);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
+  builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
+  for (const auto& service : call_services) builder.RegisterService(service.get());
+  builder.RegisterService(&session_service);
+  grpc::EnableDefaultHealthCheckService(true);
+  data_server = builder.BuildAndStart();
+  if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);
+  // Named, so that the linker keeps what describes the health service to reflection.
+  grpc::health::v1::HealthCheckRequest::descriptor();
+  auto* health = data_server->GetHealthCheckService();
+  for (const auto& service : registry.services()) health->SetServingStatus(service->name, true);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::StartAdmin() {
+  grpc::ServerBuilder builder;
+  SetCommonOptions(config, builder);
+  builder.AddListeningPort(config.admin.listen, grpc::InsecureServerCredentials(), &admin_port);
+  builder.RegisterService(&admin_service);
+  grpc::ResourceQuota quota("memod admin");
+  quota.SetMaxThreads(kMaxAdminThreads);
+  builder.SetResourceQuota(quota);
+  grpc::EnableDefaultHealthCheckService(false);
+  admin_server = builder.BuildAndStart();
+  if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
+  if (config.admin.http.empty()) return absl::OkStatus();
+  auto started = AdminHttp::Start(config.admin.http, admin, [this] { return ready.load(); });
+  if (!started.ok()) {
+    return absl::Status(started.status().code(),
+                        absl::StrCat("admin.http: ", std::string(started.status().message())));
+  }
+  http = *std::move(started);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
+                                                      const Registry& registry) {
+  static const bool once = [] {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)once;
+  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(config, registry)));
+  Parts& parts = *server->parts_;
+  if (absl::Status status = parts.AddMethods(); !status.ok()) return status;
+  if (absl::Status status = parts.StartAdmin(); !status.ok()) return status;
+  if (absl::Status status = parts.StartData(); !status.ok()) return status;
+  parts.ready = true;
+  Log(LogLevel::info, "serving",
+      {{"listen", config.server.listen},
+       {"port", parts.port},
+       {"admin", config.admin.listen},
+       {"http", config.admin.http},
+       {"methods", parts.methods.All().size()}});
+  return server;
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Server::~Server() { Stop(Clock::now()); }
+
+int Server::port() const { return std::max(0, parts_->port); }
+int Server::admin_port() const { return std::max(0, parts_->admin_port); }
+int Server::http_port() const { return parts_->http == nullptr ? 0 : parts_->http->port(); }
+
+void Server::Drain() {
+  Parts& parts = *parts_;
+  const Time until = Clock::now() + parts.config.server.drain_timeout;
+  parts.ready = false;
+  parts.data_server->GetHealthCheckService()->SetServingStatus(false);
+  parts.session_service.Drain();
+  Log(LogLevel::info, "draining",
+      {{"calls", parts.calls.calls.count()}, {"sessions", parts.sessions.size()}});
+  if (!parts.calls.calls.WaitIdle(until)) {
+    Log(LogLevel::warn, "drain_timeout is over, calls are cut off",
+        {{"calls", parts.calls.calls.count()}});
+  }
+  Stop(Clock::now() + kGoodbyeTime);
+}
+
+void Server::Stop(Time until) {
+  Parts& parts = *parts_;
+  parts.pool.Stop();
+  parts.sessions.CloseAll(CloseReason::kServerStopping);
+  // Health watches do not end by themselves: the deadline does it.
+  const auto deadline = std::chrono::system_clock::now() + (until - Clock::now());
+  for (grpc::Server* server : {parts.data_server.get(), parts.admin_server.get()}) {
+    if (server != nullptr) server->Shutdown(deadline);
+  }
+  parts.http.reset();
+}
+
+}  // namespace memod

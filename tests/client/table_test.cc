@@ -1,0 +1,46 @@
+#include "memod/client/table.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+
+namespace memod {
+namespace {
+
+TEST(Table, LinesUpItsColumnsWithoutTrailingSpaces) {
+  Table table({{"NAME"}, {"HITS", Table::Align::kRight}, {"NOTE"}});
+  table.AddRow({"a", "12345", "x"});
+  table.AddRow({"longer", "7", "longest"});
+  EXPECT_EQ(table.Render(),
+            "NAME     HITS  NOTE\n"
+            "a       12345  x\n"
+            "longer      7  longest\n");
+}
+
+TEST(Table, WithoutRowsIsItsTitles) { EXPECT_EQ(Table({{"A"}, {"B"}}).Render(), "A  B\n"); }
+
+TEST(HumanBytes, UsesTheLargestUnitThatLeavesAWhole) {
+  EXPECT_EQ(HumanBytes(0), "0 B");
+  EXPECT_EQ(HumanBytes(1023), "1023 B");
+  EXPECT_EQ(HumanBytes(1024), "1.0 KiB");
+  EXPECT_EQ(HumanBytes(1229), "1.2 KiB");
+  EXPECT_EQ(HumanBytes((1 << 20) - 1), "1.0 MiB");
+  EXPECT_EQ(HumanBytes(int64_t{3} << 30), "3.0 GiB");
+  EXPECT_EQ(HumanBytes(std::numeric_limits<int64_t>::max()), "8.0 EiB");
+}
+
+TEST(HumanSeconds, KeepsAboutThreeDigits) {
+  EXPECT_EQ(HumanSeconds(0), "0s");
+  EXPECT_EQ(HumanSeconds(1e-9), "<1us");
+  EXPECT_EQ(HumanSeconds(0.0000123), "12us");
+  EXPECT_EQ(HumanSeconds(0.0342), "34ms");
+  EXPECT_EQ(HumanSeconds(0.9999), "1s");
+  EXPECT_EQ(HumanSeconds(2.4), "2.4s");
+  EXPECT_EQ(HumanSeconds(59.99), "1m0s");
+  EXPECT_EQ(HumanSeconds(182), "3m2s");
+  EXPECT_EQ(HumanSeconds(26 * 3600 + 601), "26h10m");
+}
+
+}  // namespace
+}  // namespace memod
