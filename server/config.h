@@ -4,6 +4,7 @@
 // drives the TOML file, the environment, the flags and their help.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>

@@ -117,6 +117,7 @@ int Main(int argc, char** argv, const Registry& registry) {
   app.set_version_flag("--version", "memod " MEMOD_VERSION);
   ConfigSources sources;
   sources.environment = MemodEnvironment();
+  sources.environment.erase("MEMOD_CONFIG");  // an option of main's, below
   std::string file, check;
   app.add_option("--config", file, "TOML file to read the configuration from")
       ->envname("MEMOD_CONFIG");

@@ -208,9 +208,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   parts.ready = true;
   Log(LogLevel::info, "serving",
       {{"listen", config.server.listen},
-       {"port", parts.port},
+       {"port", server->port()},
        {"admin", config.admin.listen},
+       {"admin_port", server->admin_port()},
        {"http", config.admin.http},
+       {"http_port", server->http_port()},
        {"methods", parts.methods.All().size()}});
   return server;
 }

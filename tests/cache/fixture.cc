@@ -11,10 +11,14 @@ namespace {
 
 std::string_view Name(CacheStatus status) {
   switch (status) {
-    case CacheStatus::kHit: return "hit ";
-    case CacheStatus::kMiss: return "miss ";
-    case CacheStatus::kCoalesced: return "coalesced ";
-    case CacheStatus::kBypass: return "bypass ";
+    case CacheStatus::kHit:
+      return "hit ";
+    case CacheStatus::kMiss:
+      return "miss ";
+    case CacheStatus::kCoalesced:
+      return "coalesced ";
+    case CacheStatus::kBypass:
+      return "bypass ";
   }
   return "?";
 }
@@ -173,7 +177,10 @@ void CacheTest::Fail(Caller& caller, absl::StatusCode code) {
 std::string CacheTest::Get(const SessionPtr& session, const MemoizedMethod& method,
                            std::string_view request, Control control) {
   Caller& caller = Call(session, method, request, control);
-  if (caller.computes()) Finish(caller, absl::StrCat("=", std::string(request)));
+  if (caller.computes()) {
+    Finish(caller, absl::StrCat("=", std::string(request)));
+    caller.flight_ = nullptr;  // the call is over, and holds nothing any more
+  }
   return caller.heard();
 }
 

@@ -58,7 +58,8 @@ class Caller final : public Waiter {
 
 std::string Told(const Outcome& outcome);
 
-// The counters that are not zero and currsize, as in "hits 1, misses 2, computations 2, currsize 1".
+// The counters that are not zero and currsize, as in "hits 1, misses 2, computations 2, currsize
+// 1".
 std::string Counts(const CacheInfo& info);
 
 // What an entry under `request` with `answer` is charged.
@@ -105,7 +106,7 @@ class CacheTest : public ::testing::Test {
   CacheContext context_;
   std::optional<SessionTable> table_;
   Time now_{seconds(1000)};
-  int closed_ = 0;            // times that an OnClose ran
+  int closed_ = 0;             // times that an OnClose ran
   bool begin_at_once_ = true;  // whether computations begin when they are asked for
 
  private:

@@ -19,13 +19,13 @@ class LruCacheTest : public ::testing::Test {
   std::string Insert(std::string_view request, std::string_view answer, uint32_t method = 0) {
     std::vector<LruCache::EntryPtr> removed;
     const LruCache::Value value{Answer::Copy(answer), now_, 0.5};
-    evicted_ = cache_->Insert(CacheKey(method, request), value, ++now_, removed);
+    evicted_ = cache_->Insert(CacheKey(method, request), value, now_ += Duration(1), removed);
     std::string went;
     for (const auto& entry : removed) went += entry->key().request();
     return went;
   }
   std::string Lookup(std::string_view request, uint32_t method = 0) {
-    const LruCache::Entry* entry = cache_->Lookup(CacheKey(method, request), ++now_);
+    const LruCache::Entry* entry = cache_->Lookup(CacheKey(method, request), now_ += Duration(1));
     return entry == nullptr ? "none" : std::string(entry->value.answer->bytes());
   }
   // Takes everything out, the oldest first; returns the keys.
@@ -40,11 +40,7 @@ class LruCacheTest : public ::testing::Test {
     return LruCache::Charge(CacheKey(0, request), *Answer::Copy(answer));
   }
 
-  struct Ticks {
-    Time operator++() { return now += Duration(1); }
-    operator Time() const { return now; }
-    Time now{};
-  } now_;
+  Time now_{};
   std::optional<LruCache> cache_{std::nullopt};
   int64_t evicted_ = 0;
 
@@ -80,9 +76,9 @@ TEST_F(LruCacheTest, EvictsTheOldestFirst) {
 TEST_F(LruCacheTest, LookupMakesItsEntryTheMostRecent) {
   Bound(3);
   for (const char* key : {"a", "b", "c"}) Insert(key, key);
-  Lookup("a");            // the oldest
-  Lookup("c");            // one in the middle
-  Lookup("c");            // the newest
+  Lookup("a");  // the oldest
+  Lookup("c");  // one in the middle
+  Lookup("c");  // the newest
   EXPECT_EQ(Insert("d", "4"), "b");
   EXPECT_EQ(TakeAll(), "acd");
 }

@@ -5,8 +5,10 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -108,24 +110,36 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   }
 
  private:
+  // gRPC takes one write at a time, and its end comes to the client before it comes back here: so
+  // what is asked for meanwhile waits.
   class Stream final : public grpc::ServerWriteReactor<memo::v1::OpenSessionResponse> {
    public:
     Stream(FakeSessions* sessions, int number) : sessions_(sessions), number_(number) {}
 
     std::string id() const { return "s" + std::to_string(number_); }
+
+    // Under the sessions' mutex.
     void Open() {
-      event_.mutable_opened()->set_handle("secret-" + std::to_string(number_));
-      event_.mutable_opened()->set_session_id(id());
-      StartWrite(&event_);
+      memo::v1::OpenSessionResponse event;
+      event.mutable_opened()->set_handle("secret-" + std::to_string(number_));
+      event.mutable_opened()->set_session_id(id());
+      waiting_.push_back(std::move(event));
+      Next();
     }
     void Drain() {
-      event_.mutable_draining();
-      StartWrite(&event_);
+      waiting_.emplace_back().mutable_draining();
+      Next();
     }
     void End(grpc::Status why) {
-      if (!std::exchange(ended_, true)) Finish(std::move(why));
+      if (!end_.has_value()) end_ = std::move(why);
+      Next();
     }
 
+    void OnWriteDone(bool) override {
+      absl::MutexLock lock(&sessions_->mutex_);
+      writing_ = false;
+      Next();
+    }
     void OnCancel() override {
       absl::MutexLock lock(&sessions_->mutex_);
       End(grpc::Status::CANCELLED);
@@ -140,10 +154,27 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     }
 
    private:
+    void Next() {
+      if (writing_ || finished_) return;
+      if (!waiting_.empty()) {
+        writing_ = true;
+        event_ = std::move(waiting_.front());
+        waiting_.pop_front();
+        StartWrite(&event_);
+      } else if (end_.has_value()) {
+        finished_ = true;
+        Finish(*end_);
+      }
+    }
+
     FakeSessions* const sessions_;
     const int number_;
     memo::v1::OpenSessionResponse event_;
-    bool ended_ = false;  // under the sessions' mutex
+    // Under the sessions' mutex.
+    std::deque<memo::v1::OpenSessionResponse> waiting_;
+    std::optional<grpc::Status> end_;
+    bool writing_ = false;
+    bool finished_ = false;
   };
 
   // The id of the caller's session, or the error of a call without one.

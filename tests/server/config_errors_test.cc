@@ -215,14 +215,19 @@ TEST(ConfigErrorsTest, PlaintextBeyondLoopbackIsAllowedSectionBySection) {
   EXPECT_EQ(ConfigError(sources), "--admin.insecure_allow_remote: got \"yes\"; want true or false");
 }
 
+TEST(ConfigErrorsTest, RemedyThatIsMisspeltIsTheOnlyError) {
+  EXPECT_EQ(ConfigError({}, "server.listen = '0.0.0.0:1'\nserver.insecure_allow_remote = 1"),
+            "memod.toml:2: server.insecure_allow_remote: got 1; want true or false");
+}
+
 TEST(ConfigErrorsTest, AllErrorsOfAllSourcesAreTold) {
   EXPECT_EQ(ConfigError({.toml_file = {},
                          .environment = {{"MEMOD_LOG_FORMAT", "xml"}},
                          .flags = {{"session.max", "-1"}, {"server.listen", "0.0.0.0:1"}}},
-                        "[compute]\nthreads = 'many'\nqueue = 0\n\n[log]\ncolour = 'red'\n"),
-            "memod.toml:2: compute.threads: got \"many\"; want an integer from 0 to 1024\n"
-            "memod.toml:3: compute.queue: got 0; want an integer from 1 to 1000000\n"
-            "memod.toml:6: unknown key log.colour; want one of log.level, log.format\n"
+                        "[log]\ncolour = 'red'\n\n[compute]\nthreads = 'many'\nqueue = 0\n"),
+            "memod.toml:2: unknown key log.colour; want one of log.level, log.format\n"
+            "memod.toml:5: compute.threads: got \"many\"; want an integer from 0 to 1024\n"
+            "memod.toml:6: compute.queue: got 0; want an integer from 1 to 1000000\n"
             "MEMOD_LOG_FORMAT: got \"xml\"; want one of text, json\n"
             "--session.max: got \"-1\"; want an integer from 1 to 10000000\n"
             "--server.listen: got \"0.0.0.0:1\", plaintext beyond loopback; want a loopback "

@@ -1,0 +1,148 @@
+// Every order of calling, leaving, completing, clearing, changing the state and closing, of up to
+// three callers of one key, each beside the model.
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "memod/tests/cache/twin.h"
+
+namespace memod {
+namespace {
+
+// What happens next: 'c' the next caller calls, 'l' somebody leaves, 'f' a computation ends,
+// 'x' clear, 'u' update, 'q' close. `who` is the caller.
+struct Event {
+  char what;
+  int who;
+};
+
+// One world for all orders; each order has a session of its own.
+class Orders {
+ public:
+  Orders(std::vector<Control> controls, bool coalesce)
+      : controls_(std::move(controls)),
+        twin_(std::nullopt, 10, {Policy{.max_entries = 2, .coalesce = coalesce}}) {}
+
+  // Runs every order that begins with what is in `order`; returns how many there were.
+  int64_t RunAll(std::vector<Event>& order, int longest) {
+    const std::vector<Event> next = Replay(order);
+    if (::testing::Test::HasFailure()) return 0;
+    if (next.empty() || static_cast<int>(order.size()) == longest) return 1;
+    int64_t orders = 0;
+    for (const Event event : next) {
+      order.push_back(event);
+      orders += RunAll(order, longest);
+      order.pop_back();
+    }
+    return orders;
+  }
+
+ private:
+  // Plays the order on a new session. Returns what may come next.
+  std::vector<Event> Replay(const std::vector<Event>& order) {
+    std::string text;
+    for (const Event& event : order) text += event.what + std::to_string(event.who) + ' ';
+    SCOPED_TRACE(text);
+    callers_.clear();
+    closed_ = false;
+    twin_.Open();
+    for (const Event& event : order) Play(event);
+    if (!closed_) twin_.ExpectSameInfos();
+    const std::vector<Event> next = Next(order);
+    if (!closed_) twin_.Close(0);
+    while (!twin_.computations().empty()) twin_.Complete(0, "late");
+    return next;
+  }
+
+  void Play(const Event& event) {
+    twin_.Advance(Twin::kTick);
+    switch (event.what) {
+      case 'c':
+        callers_.push_back(twin_.Call(0, 0, "k", controls_[callers_.size()]));
+        break;
+      case 'l':
+        twin_.Leave(callers_[event.who]);
+        break;
+      case 'f':
+        twin_.Complete(Computing(event.who), "answer " + std::to_string(event.who));
+        break;
+      case 'x':
+        twin_.Clear(0, 0);
+        break;
+      case 'u':
+        twin_.Update(0);
+        break;
+      case 'q':
+        twin_.Close(0);
+        closed_ = true;
+        break;
+    }
+  }
+
+  // The place of the computation that the caller started, or one past the last.
+  size_t Computing(int who) const {
+    const auto& all = twin_.computations();
+    return static_cast<size_t>(
+        std::find_if(all.begin(), all.end(),
+                     [&](const auto& c) { return c.starter == callers_[who]; }) -
+        all.begin());
+  }
+
+  std::vector<Event> Next(const std::vector<Event>& order) const {
+    const auto happened = [&](char what) {
+      return std::any_of(order.begin(), order.end(), [&](Event e) { return e.what == what; });
+    };
+    std::vector<Event> next;
+    const int called = static_cast<int>(callers_.size());
+    if (!closed_) {
+      if (called < static_cast<int>(controls_.size())) next.push_back({'c', called});
+      for (const char what : {'x', 'u'}) {
+        if (!happened(what)) next.push_back({what, 0});
+      }
+      next.push_back({'q', 0});
+    }
+    const std::vector<int> waiting = twin_.waiting();
+    for (int who = 0; who < called; ++who) {
+      if (std::count(waiting.begin(), waiting.end(), callers_[who])) next.push_back({'l', who});
+      if (Computing(who) < twin_.computations().size()) next.push_back({'f', who});
+    }
+    return next;
+  }
+
+  const std::vector<Control> controls_;
+  Twin twin_;
+  std::vector<int> callers_;
+  bool closed_ = false;
+};
+
+int64_t RunAll(const std::vector<Control>& controls, bool coalesce = true) {
+  // All of them within eight steps; in a slow build, fewer.
+  const int longest = std::getenv("MEMOD_TEST_SCALE") == nullptr ? 8 : 6;
+  std::vector<Event> order;
+  const int64_t orders = Orders(controls, coalesce).RunAll(order, longest);
+  std::cout << orders << " orders" << std::endl;
+  return orders;
+}
+
+constexpr Control kNone = Control::kNone;
+
+TEST(FlightOrdersTest, ThreeEqualCalls) { EXPECT_GT(RunAll({kNone, kNone, kNone}), 1000); }
+
+TEST(FlightOrdersTest, RefreshAmongThem) {
+  EXPECT_GT(RunAll({kNone, Control::kRefresh, kNone}), 1000);
+}
+
+TEST(FlightOrdersTest, TwoRefreshes) {
+  EXPECT_GT(RunAll({Control::kRefresh, Control::kRefresh, kNone}), 1000);
+}
+
+TEST(FlightOrdersTest, WithoutCoalesce) {
+  EXPECT_GT(RunAll({kNone, kNone, kNone}, /*coalesce=*/false), 1000);
+}
+
+}  // namespace
+}  // namespace memod

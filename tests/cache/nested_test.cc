@@ -1,0 +1,213 @@
+// Nested calls: a computation that calls another method, or itself, on its own session.
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "memod/cache/memo_error.h"
+#include "memod/tests/cache/fixture.h"
+
+namespace memod {
+namespace {
+
+class NestedTest : public CacheTest {
+ protected:
+  static constexpr int kMaxDepth = 5;
+  NestedTest() : CacheTest(std::nullopt, {.max_depth = kMaxDepth}) {}
+  const SessionPtr s_ = Open("first state");
+};
+
+TEST_F(NestedTest, NestedCallIsMemoizedAndCountedAsAny) {
+  const auto &m = Method(), &inner = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, inner, "n");
+  EXPECT_EQ(nested.flight()->parent(), outer.flight().get());
+  EXPECT_EQ(StateOf(nested), "first state");
+  Finish(nested, "v");
+  EXPECT_EQ(nested.heard(), "miss v");
+  EXPECT_EQ(CallNested(outer, inner, "n").heard(), "hit v");
+  Finish(outer, "w");
+  EXPECT_EQ(Get(s_, inner, "n"), "hit v");
+  EXPECT_EQ(Counts(Info(s_, inner)), "hits 2, misses 1, computations 1, currsize 1");
+}
+
+TEST_F(NestedTest, NestedCallNeverWaitsForAComputationUnderWay) {
+  const auto& m = Method();
+  Caller& other = Call(s_, m, "shared");
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, m, "shared");
+  EXPECT_TRUE(nested.computes());
+  Finish(nested, "mine");
+  EXPECT_EQ(nested.heard(), "miss mine");
+  EXPECT_EQ(other.heard(), "waits");
+  Finish(other, "its own");  // it was there first: the one that is stored
+  Finish(outer, "v");
+  EXPECT_EQ(Get(s_, m, "shared"), "hit its own");
+  EXPECT_EQ(Counts(Info(s_, m)), "hits 1, misses 3, computations 3, currsize 2");
+}
+
+TEST_F(NestedTest, TwoChainsThatNeedEachOthersKeysBothFinish) {
+  const auto& m = Method();
+  Caller &a = Call(s_, m, "a"), &b = Call(s_, m, "b");
+  Caller &b_for_a = CallNested(a, m, "b"), &a_for_b = CallNested(b, m, "a");
+  EXPECT_TRUE(b_for_a.computes() && a_for_b.computes());
+  for (Caller* caller : {&b_for_a, &a_for_b, &a, &b}) Finish(*caller, "v");
+  EXPECT_EQ(a.heard(), "miss v");
+  EXPECT_EQ(b.heard(), "miss v");
+}
+
+TEST_F(NestedTest, OutsidersJoinANestedComputation) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller &nested = CallNested(outer, m, "n"), &outsider = Call(s_, m, "n");
+  EXPECT_FALSE(outsider.computes());
+  Finish(nested, "v");
+  EXPECT_EQ(outsider.heard(), "coalesced v");
+  Finish(outer, "w");
+}
+
+TEST_F(NestedTest, SameKeyInItsOwnChainFailsAtOnce) {
+  const auto &m = Method(), &other = Method();
+  Caller& outer = Call(s_, m, "k");
+  const Caller& direct = CallNested(outer, m, "k");
+  EXPECT_EQ(direct.heard(), "miss RECURSION");
+  EXPECT_EQ(direct.status().code(), absl::StatusCode::kFailedPrecondition);
+  Caller& between = CallNested(outer, m, "between");
+  EXPECT_EQ(CallNested(between, m, "k").heard(), "miss RECURSION");
+  Caller& another = CallNested(between, other, "k");  // another method: another key
+  EXPECT_TRUE(another.computes());
+  for (Caller* caller : {&another, &between, &outer}) Finish(*caller, "v");
+}
+
+TEST_F(NestedTest, SameKeyUnderAnotherSessionIsNoRecursion) {
+  const auto& m = Method();
+  const SessionPtr other = Open();
+  Caller& outer = Call(s_, m, "k");
+  EXPECT_EQ(Get(other, m, "k"), "miss =k");
+  Finish(outer, "v");
+}
+
+TEST_F(NestedTest, DepthBeyondTheLimitIsResourceExhausted) {
+  const auto& m = Method({.max_entries = 2});
+  std::vector<Caller*> chain = {&Call(s_, m, "0")};
+  for (int depth = 2; depth <= kMaxDepth; ++depth) {
+    chain.push_back(&CallNested(*chain.back(), m, std::to_string(depth)));
+    EXPECT_EQ(chain.back()->flight()->depth(), depth);
+  }
+  const Caller& beyond = CallNested(*chain.back(), m, "beyond");
+  EXPECT_EQ(beyond.heard(), "miss LIMIT");
+  EXPECT_EQ(beyond.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(beyond.status().message().find(std::to_string(kMaxDepth)), std::string::npos);
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    Finish(**it, "v");
+    EXPECT_LE(Info(s_, m).currsize, 2);
+  }
+}
+
+TEST_F(NestedTest, HitAtTheDeepestIsAHit) {
+  const auto& m = Method();
+  Get(s_, m, "there");
+  std::vector<Caller*> chain = {&Call(s_, m, "0")};
+  while (chain.size() < kMaxDepth) {
+    chain.push_back(&CallNested(*chain.back(), m, std::to_string(chain.size())));
+  }
+  EXPECT_EQ(CallNested(*chain.back(), m, "there").heard(), "hit =there");
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) Finish(**it, "v");
+}
+
+TEST_F(NestedTest, AfterAnUpdateAChainGoesOnByItselfOnItsOldState) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Get(s_, m, "n");
+  Update(s_, "second state");
+  Caller& nested = CallNested(outer, m, "n");
+  EXPECT_TRUE(nested.computes());
+  EXPECT_EQ(StateOf(nested), "first state");
+  EXPECT_EQ(CallNested(nested, m, "k").heard(), "miss RECURSION");
+  Finish(nested, "v");
+  EXPECT_EQ(nested.heard(), "miss v");
+  Finish(outer, "w");
+  EXPECT_EQ(Counts(Info(s_, m)), "currsize 0");
+  EXPECT_EQ(table_->Info(m).counters.misses, 2);  // k and n, before the update
+}
+
+TEST_F(NestedTest, AfterACloseAChainEndsAtItsNextCall) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, m, "n");
+  Close(s_);
+  EXPECT_EQ(nested.heard(), "miss SESSION_CLOSED");
+  EXPECT_TRUE(nested.flight()->cancelled());
+  EXPECT_EQ(CallNested(nested, m, "another").heard(), "miss SESSION_CLOSED");
+}
+
+// Cancelling
+
+TEST_F(NestedTest, CancellingTheOuterCallCancelsWhatRunsWithinIt) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, m, "n");
+  Caller& innermost = CallNested(nested, m, "o");
+  EXPECT_FALSE(innermost.flight()->cancelled());
+  outer.Leave();
+  EXPECT_TRUE(nested.flight()->cancelled());
+  EXPECT_TRUE(innermost.flight()->cancelled());
+  for (Caller* caller : {&innermost, &nested}) Fail(*caller, absl::StatusCode::kCancelled);
+}
+
+TEST_F(NestedTest, NestedComputationWithAnOutsiderIsNotCancelledWithItsOuterCall) {
+  const auto& m = Method();
+  for (const bool joins_before : {true, false}) {
+    const std::string key = joins_before ? "n" : "o";
+    Caller& outer = Call(s_, m, "k");
+    Caller& nested = CallNested(outer, m, key);
+    if (!joins_before) outer.Leave();
+    Caller& outsider = Call(s_, m, key);  // it did not see yet that it was cancelled
+    EXPECT_FALSE(outsider.computes());
+    if (joins_before) outer.Leave();
+    EXPECT_FALSE(nested.flight()->cancelled());
+    Finish(nested, "v");
+    EXPECT_EQ(outsider.heard(), "coalesced v");
+    EXPECT_EQ(Get(s_, m, key), "hit v");
+  }
+}
+
+TEST_F(NestedTest, WhenTheOutsiderLeavesItIsCancelledAfterAll) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller &nested = CallNested(outer, m, "n"), &outsider = Call(s_, m, "n");
+  outer.Leave();
+  EXPECT_FALSE(nested.flight()->cancelled());
+  EXPECT_TRUE(outsider.Leave());
+  EXPECT_TRUE(nested.flight()->cancelled());
+  Fail(nested, absl::StatusCode::kCancelled);
+}
+
+TEST_F(NestedTest, NewcomerNeverJoinsANestedComputationThatIsBeingCancelled) {
+  const auto& m = Method();
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, m, "n");
+  outer.Leave();
+  EXPECT_TRUE(nested.flight()->cancelled());  // and it is about to give up
+  Caller& newcomer = Call(s_, m, "n");
+  EXPECT_TRUE(newcomer.computes());
+  Fail(nested, absl::StatusCode::kCancelled);
+  EXPECT_EQ(newcomer.heard(), "waits");
+  Finish(newcomer, "v");
+  EXPECT_EQ(newcomer.heard(), "miss v");
+  EXPECT_EQ(Get(s_, m, "n"), "hit v");
+}
+
+TEST_F(NestedTest, ClosingASessionLeavesOthersWhoJoinedItsNestedSharedComputation) {
+  const auto &m = Method(), &shared = Method({.scope = Scope::kServer});
+  const SessionPtr other = Open();
+  Caller& outer = Call(s_, m, "k");
+  Caller& nested = CallNested(outer, shared, "n");
+  Caller& theirs = Call(other, shared, "n");
+  Close(s_);
+  EXPECT_FALSE(nested.flight()->cancelled());
+  Finish(nested, "v");
+  EXPECT_EQ(theirs.heard(), "coalesced v");
+}
+
+}  // namespace
+}  // namespace memod
