@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "memod/server/admin_service.h"
 #include "memod/server/call_service.h"
 #include "memod/server/compute_pool.h"
+#include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
 #include "memod/server/logging.h"
 #include "memod/server/session_service.h"
@@ -67,15 +69,14 @@ void SetCommonOptions(const Config& config, grpc::ServerBuilder& builder) {
 
 // Why an address cannot be listened on, which gRPC does not tell: asks the system the same.
 std::string ListenError(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (address.starts_with("unix:") || colon == std::string::npos) return "";
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  const std::optional<HostPort> parsed = ParseHostPort(address);
+  if (!parsed) return "";
+  const std::string port = absl::StrCat(parsed->port);
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
-  const std::string port = address.substr(colon + 1);
-  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
+  if (const int error = getaddrinfo(parsed->host.c_str(), port.c_str(), &hints, &found);
+      error != 0) {
     return absl::StrCat(": ", gai_strerror(error));
   }
   const int fd = socket(found->ai_family, SOCK_STREAM, 0);
