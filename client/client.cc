@@ -5,8 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "memod/client/connections.h"
+#include "memod/client/holding_stream.h"
 #include "memod/client/session.h"
-#include "memod/client/session_stream.h"
 
 namespace memod {
 namespace {
@@ -65,7 +65,7 @@ absl::StatusOr<SessionHandle> Client::Open(memo::v1::OpenSessionRequest request,
   const absl::Time deadline = absl::Now() + absl::FromChrono(connections_->options.call_timeout);
   auto session = std::make_unique<SessionHandle::Session>(
       connections_,
-      SessionStream::Start(connections_->streams, std::move(request), std::move(events)));
+      HoldingStream::Start(connections_->streams, std::move(request), std::move(events)));
   absl::StatusOr<memo::v1::Opened> opened = session->stream->AwaitOpened(deadline);
   if (!opened.ok()) return opened.status();
   session->opened = *std::move(opened);

@@ -48,11 +48,13 @@ std::string FullName(const std::string& method) {
 
 std::string Bound(bool set, int64_t bound) { return set ? absl::StrCat(bound) : "unbounded"; }
 
-// Unset also says that methods of different bounds were added up; then there is no policy.
+// Unset also says that bounds were added up: of several methods, which have no one policy, or of one
+// method's sessions, each of which has its own bound.
 std::string Maxsize(const CacheInfo& info) {
-  return info.has_policy()    ? Bound(info.has_maxsize(), info.maxsize())
-         : info.has_maxsize() ? absl::StrCat(info.maxsize())
-                              : "-";
+  if (info.has_maxsize()) return absl::StrCat(info.maxsize());
+  if (!info.has_policy()) return "-";
+  if (info.policy().has_max_entries()) return absl::StrCat(info.policy().max_entries(), " each");
+  return "unbounded";
 }
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }

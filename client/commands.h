@@ -31,11 +31,10 @@ absl::Status ClearCache(const CommandOptions& options, const Scope& scope);
 absl::Status CloseSession(const CommandOptions& options, const std::string& session_id);
 
 // Opens a session, without an instance if `state` names no type, prints its handle, and holds it
-// until SIGINT or SIGTERM. Call BlockSignals before the process has a second thread.
+// until SIGINT or SIGTERM.
 //
 // Errors: INVALID_ARGUMENT with `*misused` set: the state was typed wrongly. Any other: the session
 // could not be opened, was lost, or could not be closed in order.
-void BlockSignals();
 absl::Status HoldSession(const CommandOptions& options, const StateText& state, bool* misused);
 
 // "released 3 entries, 1.2 KiB, 2.4s of computation", a line.

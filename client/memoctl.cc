@@ -179,6 +179,5 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  memod::BlockSignals();
   return memod::Run(argc, argv);
 }

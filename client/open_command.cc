@@ -1,5 +1,6 @@
-#include <unistd.h>
+#include <sys/eventfd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <iostream>
 #include <utility>
@@ -12,13 +13,26 @@
 namespace memod {
 namespace {
 
-// What HoldSession waits for: the user's signals, and one that says that the session is lost.
-sigset_t AwaitedSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&signals, signal);
-  return signals;
-}
+// What ends the holding of a session: the user's signal, or its loss.
+class Wake {
+ public:
+  // Safe in a signal handler.
+  static void Up() { eventfd_write(fd_, 1); }
+  static void Wait() {
+    eventfd_t count;
+    while (eventfd_read(fd_, &count) != 0 && errno == EINTR) continue;
+  }
+  // Until this SIGINT and SIGTERM end the process at once, and a second of its kind does again.
+  static void UpOnSignals() {
+    struct sigaction action = {};
+    action.sa_handler = [](int) { Up(); };
+    action.sa_flags = SA_RESETHAND;
+    for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  }
+
+ private:
+  static inline const int fd_ = eventfd(0, EFD_CLOEXEC);
+};
 
 void PrintHandle(const CommandOptions& options, const SessionHandle& session) {
   if (options.json) {
@@ -35,7 +49,7 @@ absl::StatusOr<SessionHandle> Open(const CommandOptions& options, const Client& 
                                    const StateText& text, bool* misused) {
   SessionEvents events;
   events.draining = [] { std::cerr << "memoctl: the server is about to stop" << std::endl; };
-  events.lost = [](const absl::Status&) { kill(getpid(), SIGUSR1); };
+  events.lost = [](const absl::Status&) { Wake::Up(); };
   if (text.type.empty()) return client.OpenSession(std::move(events));
   auto state = BuildState(client.channel(), text, options.timeout);
   *misused = absl::IsInvalidArgument(state.status());
@@ -45,11 +59,6 @@ absl::StatusOr<SessionHandle> Open(const CommandOptions& options, const Client& 
 
 }  // namespace
 
-void BlockSignals() {
-  const sigset_t signals = AwaitedSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
 absl::Status HoldSession(const CommandOptions& options, const StateText& state, bool* misused) {
   ClientOptions client_options;
   client_options.connect_timeout = absl::ToChronoMilliseconds(options.timeout);
@@ -58,11 +67,10 @@ absl::Status HoldSession(const CommandOptions& options, const StateText& state, 
   if (!client.ok()) return client.status();
   auto session = Open(options, *client, state, misused);
   if (!session.ok()) return session.status();
+  Wake::UpOnSignals();
   PrintHandle(options, *session);
 
-  const sigset_t signals = AwaitedSignals();
-  int signal = 0;
-  sigwait(&signals, &signal);
+  Wake::Wait();
   if (absl::Status lost = session->status(); !lost.ok()) {
     return absl::Status(lost.code(),
                         absl::StrCat("lost the session: ", std::string(lost.message())));

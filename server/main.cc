@@ -143,6 +143,8 @@ int Main(int argc, char** argv, const Registry& registry) {
   const auto config = LoadConfig(sources);
   if (!config.ok()) return Fail(kUsage, config.status());
   if (!check.empty()) {
+    const absl::Status fits = Server::Check(*config, registry);
+    if (!fits.ok()) return Fail(kUsage, fits);
     std::printf("%s: fine\n", check.c_str());
     return kOk;
   }

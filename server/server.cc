@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <netdb.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,10 +13,12 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "grpc/health/v1/health.pb.h"
 #include "memod/cache/session.h"
 #include "memod/server/admin_http.h"
@@ -35,7 +38,6 @@ namespace {
 constexpr int64_t kMessageSlack = 64 << 10;
 // Clients ping as often as they like down to this; below it they are cut off ("too many pings").
 constexpr int kMinPingIntervalMs = 500;
-constexpr int kMaxAdminThreads = 8;
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
 
@@ -67,8 +69,24 @@ void SetCommonOptions(const Config& config, grpc::ServerBuilder& builder) {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
+// Whether somebody listens on a unix socket, whose file gRPC would silently put its own in place
+// of.
+bool IsTakenSocket(const std::string& address) {
+  constexpr std::string_view kUnix = "unix:";
+  sockaddr_un name{};
+  if (!address.starts_with(kUnix)) return false;
+  if (address.size() - kUnix.size() >= sizeof(name.sun_path)) return false;
+  name.sun_family = AF_UNIX;
+  address.copy(name.sun_path, sizeof(name.sun_path) - 1, kUnix.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool taken = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  close(fd);
+  return taken;
+}
+
 // Why an address cannot be listened on, which gRPC does not tell: asks the system the same.
 std::string ListenError(const std::string& address) {
+  if (IsTakenSocket(address)) return absl::StrCat(": ", std::strerror(EADDRINUSE));
   const std::optional<HostPort> parsed = ParseHostPort(address);
   if (!parsed) return "";
   const std::string port = absl::StrCat(parsed->port);
@@ -131,16 +149,17 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::AddMethods() {
-  if (absl::Status status = registry.Check(); !status.ok()) return status;
+  if (absl::Status status = Check(config, registry); !status.ok()) return status;
   std::map<std::string, const MethodConfig*> configured;
   for (const MethodConfig& method : config.methods) configured.emplace(method.name, &method);
   for (const auto& service : registry.services()) {
     std::vector<const Method*> of_service;
     for (const HostedMethod& hosted : service->methods) {
       const std::string name = absl::StrCat("/", service->name, "/", hosted.name);
-      const auto override = configured.extract(name);
-      Method& method = methods.Add(
-          name, override.empty() ? hosted.policy : override.mapped()->Apply(hosted.policy));
+      const auto override = configured.find(name);
+      Method& method =
+          methods.Add(name, override == configured.end() ? hosted.policy
+                                                         : override->second->Apply(hosted.policy));
       method.compute = MakeComputeFn(hosted, pool, dispatcher);
       method.request_type = hosted.request_type;
       method.response_type = hosted.response_type;
@@ -150,13 +169,12 @@ absl::Status Server::Parts::AddMethods() {
     }
     call_services.push_back(std::make_unique<CallService>(calls, of_service));
   }
-  if (configured.empty()) return absl::OkStatus();
-  const MethodConfig& unknown = *configured.begin()->second;
-  return absl::InvalidArgumentError(
-      absl::StrCat(unknown.where, ": no hosted method is called ", unknown.name));
+  return absl::OkStatus();
 }
 
 absl::Status Server::Parts::StartData() {
+  if (IsTakenSocket(config.server.listen))
+    return CannotListen("server.listen", config.server.listen);
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
@@ -174,13 +192,11 @@ absl::Status Server::Parts::StartData() {
 }
 
 absl::Status Server::Parts::StartAdmin() {
+  if (IsTakenSocket(config.admin.listen)) return CannotListen("admin.listen", config.admin.listen);
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
   builder.AddListeningPort(config.admin.listen, grpc::InsecureServerCredentials(), &admin_port);
   builder.RegisterService(&admin_service);
-  grpc::ResourceQuota quota("memod admin");
-  quota.SetMaxThreads(kMaxAdminThreads);
-  builder.SetResourceQuota(quota);
   grpc::EnableDefaultHealthCheckService(false);
   admin_server = builder.BuildAndStart();
   if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
@@ -192,6 +208,23 @@ absl::Status Server::Parts::StartAdmin() {
   }
   http = *std::move(started);
   return absl::OkStatus();
+}
+
+absl::Status Server::Check(const Config& config, const Registry& registry) {
+  if (absl::Status status = registry.Check(); !status.ok()) return status;
+  std::set<std::string> hosted;
+  for (const auto& service : registry.services()) {
+    for (const HostedMethod& method : service->methods) {
+      hosted.insert(absl::StrCat("/", service->name, "/", method.name));
+    }
+  }
+  std::vector<std::string> errors;
+  for (const MethodConfig& method : config.methods) {
+    if (hosted.contains(method.name)) continue;
+    errors.push_back(absl::StrCat(method.where, ": no hosted method is called ", method.name));
+  }
+  if (errors.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,

@@ -15,8 +15,11 @@ namespace memod {
 
 class Server {
  public:
+  // INVALID_ARGUMENT: the registry does not fit the .protos, or a [[method]] of the configuration
+  // no hosted method; each that does not.
+  static absl::Status Check(const Config& config, const Registry& registry);
   // Serves when this returns. `registry` outlives the server.
-  // INVALID_ARGUMENT: the registry or a [[method]] of the configuration does not fit the .protos.
+  // INVALID_ARGUMENT: as Check says.
   // UNAVAILABLE: an address cannot be listened on; which, and why.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config,
                                                        const Registry& registry);

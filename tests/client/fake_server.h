@@ -19,10 +19,9 @@
 #include "absl/time/clock.h"
 #include "memo/examples/v1/slow_adder.grpc.pb.h"
 #include "memo/v1/session.grpc.pb.h"
+#include "memod/tests/testing/soon.h"
 
 namespace memod {
-
-inline constexpr absl::Duration kPatience = absl::Seconds(20);
 
 // Sessions "s1", "s2", ... with the handles "secret-1", "secret-2", ...
 class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_OpenSession<
@@ -53,7 +52,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     absl::MutexLock lock(&mutex_);
     const auto reached = [this, count]()
                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return streams_ == count; };
-    return mutex_.AwaitWithTimeout(absl::Condition(&reached), kPatience);
+    return mutex_.AwaitWithTimeout(absl::Condition(&reached), absl::FromChrono(kPatience));
   }
 
   memo::v1::OpenSessionRequest last_request() {

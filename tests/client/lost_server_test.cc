@@ -27,7 +27,8 @@ class LostServerTest : public testing::Test {
     return Client::Connect(address_, std::move(options)).value().OpenSession(events).value();
   }
   absl::StatusCode AwaitLoss() {
-    if (!lost_.WaitForNotificationWithTimeout(kPatience)) return absl::StatusCode::kOk;
+    if (!lost_.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)))
+      return absl::StatusCode::kOk;
     return why_.code();
   }
 

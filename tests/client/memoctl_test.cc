@@ -270,6 +270,15 @@ TEST_F(MemoctlTest, OpenHoldsTheSessionUntilInterrupted) {
   }
 }
 
+TEST_F(MemoctlTest, InterruptEndsAnOpenThatStillWaits) {
+  server.sessions.NeverAnswerOpen();
+  Process open(Command({"open"}), Environment());
+  EXPECT_TRUE(server.sessions.AwaitOpen(1));
+  open.Kill(SIGINT);
+  EXPECT_EQ(open.Wait(), -SIGINT);
+  EXPECT_TRUE(server.sessions.AwaitOpen(0));
+}
+
 TEST_F(MemoctlTest, OpenPrintsJson) {
   Process open(Command({"open", "-o", "json"}), Environment());
   EXPECT_EQ(open.ReadLine(), "{");

@@ -61,7 +61,7 @@ struct Told {
     };
     return events;
   }
-  bool Wait() { return done.WaitForNotificationWithTimeout(kPatience); }
+  bool Wait() { return done.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)); }
 };
 
 TEST_F(SessionHandleTest, SessionLivesAsLongAsItsHandle) {
@@ -153,7 +153,7 @@ TEST_F(SessionHandleTest, CallbackStubsGetTheHandleToo) {
   CalculateResponse response;
   absl::Notification done;
   stub->async()->Calculate(&context, &request, &response, [&](grpc::Status) { done.Notify(); });
-  ASSERT_TRUE(done.WaitForNotificationWithTimeout(kPatience));
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
   EXPECT_THAT(server.adder.calls().at(0).handles, ElementsAre("secret-1"));
 }
 
@@ -241,7 +241,7 @@ TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   const auto session = Hold(Connect().OpenSession(std::move(events)));
   EXPECT_FALSE(session->draining());
   server.sessions.Drain("s1");
-  ASSERT_TRUE(draining.WaitForNotificationWithTimeout(kPatience));
+  ASSERT_TRUE(draining.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
   EXPECT_TRUE(session->draining());
   EXPECT_TRUE(session->status().ok());
   EXPECT_TRUE(session->GetCacheInfo().ok());
@@ -258,7 +258,7 @@ TEST_F(SessionHandleTest, DestructionWaitsForTheEventBeingTold) {
   };
   auto session = Hold(Connect().OpenSession(std::move(events)));
   server.sessions.End("s1", grpc::Status::OK);
-  ASSERT_TRUE(told.WaitForNotificationWithTimeout(kPatience));
+  ASSERT_TRUE(told.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
   std::thread helper([&] { go_on.Notify(); });
   session.reset();
   EXPECT_TRUE(finished);
@@ -277,7 +277,7 @@ TEST_F(SessionHandleTest, EventMayDestroyItsOwnHandle) {
   session = Hold(Connect().OpenSession(std::move(events)));
   assigned.Notify();
   server.sessions.End("s1", grpc::Status::OK);
-  EXPECT_TRUE(destroyed.WaitForNotificationWithTimeout(kPatience));
+  EXPECT_TRUE(destroyed.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
 }
 
 TEST_F(SessionHandleTest, WhatEventsHoldIsFreedWithTheHandle) {

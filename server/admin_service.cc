@@ -1,0 +1,51 @@
+#include "memod/server/admin_service.h"
+
+#include <utility>
+
+#include "memod/server/grpc_status.h"
+
+namespace memod {
+
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+ServerUnaryReactor* AdminService::GetCacheInfo(
+    CallbackServerContext* context, const memo::v1::AdminServiceGetCacheInfoRequest* request,
+    memo::v1::AdminServiceGetCacheInfoResponse* response) {
+  return Answer(context, [=, this] { return admin_.GetCacheInfo(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::ClearCache(CallbackServerContext* context,
+                                             const memo::v1::AdminServiceClearCacheRequest* request,
+                                             memo::v1::AdminServiceClearCacheResponse* response) {
+  return Answer(context, [=, this] { return admin_.ClearCache(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::CloseSession(
+    CallbackServerContext* context, const memo::v1::AdminServiceCloseSessionRequest* request,
+    memo::v1::AdminServiceCloseSessionResponse* response) {
+  return Answer(context, [=, this] { return admin_.CloseSession(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::ListSessions(CallbackServerContext* context,
+                                               const memo::v1::ListSessionsRequest* request,
+                                               memo::v1::ListSessionsResponse* response) {
+  return Answer(context, [=, this] { return admin_.ListSessions(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::ListMethods(CallbackServerContext* context,
+                                              const memo::v1::ListMethodsRequest* request,
+                                              memo::v1::ListMethodsResponse* response) {
+  return Answer(context, [=, this] { return admin_.ListMethods(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::Answer(CallbackServerContext* context,
+                                         absl::AnyInvocable<absl::Status()> ask) {
+  ServerUnaryReactor* reactor = context->DefaultReactor();
+  thread_.Submit([=, ask = std::move(ask)](const absl::Status& refused) mutable {
+    reactor->Finish(ToGrpcStatus(refused.ok() ? ask() : refused, *context));
+  });
+  return reactor;
+}
+
+}  // namespace memod
