@@ -13,6 +13,7 @@ RUN /tmp/install-packages run && rm -rf /tmp/install-packages /var/lib/apt/lists
     useradd --system --no-create-home --shell /usr/sbin/nologin memod
 COPY --from=build /out/usr/bin/memod /out/usr/bin/memoctl /usr/bin/
 COPY deploy/memod.toml /etc/memod/memod.toml
+RUN memod --check-config /etc/memod/memod.toml && memoctl --version
 USER memod
 # The data port is for the containers beside it; the admin ports are for the host that publishes them
 # on its loopback. Inside, loopback is the container's own.
