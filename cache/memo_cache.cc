@@ -103,7 +103,7 @@ MemoCache::Result MemoCache::GetOrCompute(
     MutexLock lock(mutex_);
     if (detached_) {
       if (call.parent == nullptr) return Detached{};
-      if (!aborted_.ok()) return Outcome{aborted_};
+      if (aborted_ != nullptr) return Outcome{aborted_()};
       if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
       flight = Start(call, /*joinable=*/false, /*counted=*/false);
     } else {
@@ -358,7 +358,7 @@ MemoCache::Released MemoCache::Detach() {
   return released;
 }
 
-void MemoCache::Abort(const absl::Status& error) {
+void MemoCache::Abort(MakeError error) {
   std::list<std::shared_ptr<Flight>> aborted;  // let go after the lock
   std::vector<Flight::Waiting> waiters;
   {
@@ -373,7 +373,7 @@ void MemoCache::Abort(const absl::Status& error) {
       flight->cancelled_.store(true, std::memory_order_release);
     }
   }
-  for (const auto& [waiter, status] : waiters) waiter->OnAnswer({error, status});
+  for (const auto& [waiter, status] : waiters) waiter->OnAnswer({error(), status});
 }
 
 void MemoCache::Empty(MethodCache& cache, Receipt& receipt,

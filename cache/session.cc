@@ -16,6 +16,11 @@ constexpr size_t kIdBytes = 5;
 std::string NewHandle() { return absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)); }
 std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
 
+absl::Status SessionClosed() {
+  return MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,
+                   "the session was closed while the call waited");
+}
+
 // Counts an instance as long as it is really there.
 struct CountedInstance {
   ~CountedInstance() {
@@ -68,7 +73,7 @@ SessionTable::SessionTable(CacheContext& context, const Limits& limits)
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
   shared_->cache->Detach();
-  shared_->cache->Abort(absl::UnavailableError("the server is stopping"));
+  shared_->cache->Abort([] { return absl::UnavailableError("the server is stopping"); });
 }
 
 absl::Status SessionTable::CheckRoom() const {
@@ -144,11 +149,9 @@ std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& sessi
     MutexLock lock(handles_mutex_);
     by_handle_.erase(session->handle());
   }
-  const absl::Status error = MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,
-                                       "the session was closed while the call waited");
-  incarnation->cache->Abort(error);
+  incarnation->cache->Abort(&SessionClosed);
   for (const auto& weak : superseded) {
-    if (const auto cache = weak.lock()) cache->Abort(error);
+    if (const auto cache = weak.lock()) cache->Abort(&SessionClosed);
   }
   session->on_close_(*session, reason, released.receipt);
   return released.receipt;

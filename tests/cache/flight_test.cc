@@ -144,6 +144,44 @@ TEST_F(FlightTest, RefreshTakesThePlaceOfAComputationUnderWay) {
   EXPECT_EQ(Get(s_, m, "k"), "hit new");
 }
 
+// Nothing foreign runs under a lock
+
+// Uses all that it can reach from where it is told.
+struct CuriousWaiter final : Waiter {
+  CuriousWaiter(SessionTable& table, const Session& session, const MemoizedMethod& method)
+      : table(table), cache(session.incarnation()->cache), session(session), method(method) {}
+  void OnAnswer(const Outcome&) override {
+    table.Info(method);
+    table.Find(session.handle());
+    cache->Clear(&method);
+    ++told;
+  }
+  SessionTable& table;
+  const std::shared_ptr<MemoCache> cache;
+  const Session& session;
+  const MemoizedMethod& method;
+  int told = 0;
+};
+
+TEST_F(FlightTest, WaitersAreToldUnderNoLock) {
+  const auto& m = Method();
+  CuriousWaiter curious(*table_, *s_, m);
+  const auto join = [&](Caller& caller) {
+    curious.cache->GetOrCompute(
+        {m, caller.flight()->key(), Control::kNone, now_, &curious, nullptr},
+        [](std::shared_ptr<Flight>) { ADD_FAILURE(); });
+  };
+  Caller& first = Call(s_, m, "k");
+  join(first);
+  Finish(first, "v");
+  Caller& second = Call(s_, m, "k");
+  join(second);
+  second.flight()->Abandon(absl::DeadlineExceededError(""));
+  join(Call(s_, m, "k"));
+  Close(s_);
+  EXPECT_EQ(curious.told, 3);
+}
+
 // Leaving
 
 TEST_F(FlightTest, CancelledCallerDoesNotCancelOthers) {

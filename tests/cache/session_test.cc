@@ -1,6 +1,8 @@
 // The life of a session: what opening, a change of state and closing do, and what totals keep.
 #include "memod/cache/session.h"
 
+#include <latch>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -185,6 +187,22 @@ TEST_F(SessionTest, HoldingASessionKeepsNothingOfIt) {
   EXPECT_EQ(s.use_count(), 1);
 }
 
+TEST_F(SessionTest, CloseAndClearWaitForNoMemoryToBeFreed) {
+  std::latch gate(1);
+  static const int something = 0;
+  context_.reaper.Add(std::shared_ptr<const int>(&something, [&gate](const int*) { gate.wait(); }));
+  const auto& m = Method({.max_entries = std::nullopt});
+  const SessionPtr s = Open(), t = Open();
+  for (int i = 0; i < 1000; ++i) Get(s, m, std::to_string(i));
+  for (int i = 0; i < 1000; ++i) Get(t, m, std::to_string(i));
+  EXPECT_EQ(Close(s).entries, 1000);
+  EXPECT_EQ(table_->Clear(t.get(), &m).entries, 1000);
+  EXPECT_EQ(context_.bytes.used(), 0);
+  EXPECT_EQ(context_.instances, 2);  // the reaper is not there yet
+  gate.count_down();
+  EXPECT_EQ(InstancesAlive(), 1);
+}
+
 TEST_F(SessionTest, ManySessionsOfOneCallEachLeaveNothing) {
   const auto& m = Method({.max_entries = std::nullopt});
   constexpr int kSessions = 10'000;
@@ -280,6 +298,20 @@ TEST_F(SessionTest, ClearOfAllStartsCountingAnewAtEveryLevel) {
   }
   Close(s);
   EXPECT_EQ(Counts(table_->Info(m)), "misses 1, computations 1, currsize 0");
+}
+
+TEST_F(SessionTest, CountersOfFormerStatesStandStill) {
+  const auto& m = Method();
+  const SessionPtr s = Open();
+  begin_at_once_ = false;
+  Caller &ends_well = Call(s, m, "a"), &fails = Call(s, m, "b");
+  const std::shared_ptr<MemoCache> former = s->incarnation()->cache;
+  Update(s, "");
+  for (Caller* caller : {&ends_well, &fails}) EXPECT_TRUE(caller->flight()->Begin(now_));
+  Finish(ends_well, "v");
+  Fail(fails);
+  EXPECT_EQ(Counts(former->History(m)), "misses 2, currsize 0");
+  EXPECT_EQ(Counts(table_->Info(m)), "misses 2, currsize 0");
 }
 
 TEST_F(SessionTest, WhatAClosedSessionStillComputesIsNotCounted) {

@@ -177,9 +177,10 @@ void Twin::ExpectSameCancelled(size_t computation) {
 
 std::vector<int> Twin::waiting() const {
   std::vector<int> ids;
-  for (const auto& [id, caller] : waiting_) {
+  for (const auto& waiting : waiting_) {
+    const int id = waiting.first;
     // A nested caller is the computation around it, and cannot go away.
-    const bool nested = caller.flight->parent() != nullptr &&
+    const bool nested = waiting.second.flight->parent() != nullptr &&
                         std::any_of(computations_.begin(), computations_.end(),
                                     [&](const Computation& c) { return c.starter == id; });
     if (!nested) ids.push_back(id);
