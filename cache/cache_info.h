@@ -14,7 +14,7 @@ struct Counters {
   int64_t misses = 0;
   int64_t coalesced = 0;
   int64_t computations = 0;          // started, those of bypass calls left out
-  int64_t errors = 0;                // computations that ended in an error
+  int64_t errors = 0;                // computations that failed, or could not even start
   int64_t evictions = 0;             // entries dropped for lack of room
   int64_t expirations = 0;           // entries dropped for their age
   int64_t too_large = 0;             // answers not stored because they were larger than a bound

@@ -48,8 +48,8 @@ std::string FullName(const std::string& method) {
 
 std::string Bound(bool set, int64_t bound) { return set ? absl::StrCat(bound) : "unbounded"; }
 
-// Unset also says that bounds were added up: of several methods, which have no one policy, or of one
-// method's sessions, each of which has its own bound.
+// Unset also says that bounds were added up: of several methods, which have no one policy, or of
+// one method's sessions, each of which has its own bound.
 std::string Maxsize(const CacheInfo& info) {
   if (info.has_maxsize()) return absl::StrCat(info.maxsize());
   if (!info.has_policy()) return "-";

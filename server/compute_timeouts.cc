@@ -20,7 +20,8 @@ void ComputeTimeouts::Watch(std::shared_ptr<Flight> flight) {
   {
     MutexLock lock(mutex_);
     const Key key(flight->deadline(), flight.get());
-    first = watched_.emplace(key, std::move(flight)).first == watched_.begin();
+    watched_.emplace(key, std::move(flight));
+    first = watched_.begin()->first == key;
   }
   if (first) changed_.notify_one();
 }

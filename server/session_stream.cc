@@ -128,22 +128,22 @@ void SessionStream::Advance() {
   {
     MutexLock lock(mutex_);
     if (writing_ || finished_) return;
-    if (end_) {
-      finished_ = true;
-      finish = *end_;
-    } else if (session_ == nullptr) {
-      return;
-    } else if (std::exchange(tell_opened_, false)) {
+    const bool can_tell = session_ != nullptr && !client_gone_;
+    if (can_tell && std::exchange(tell_opened_, false)) {
       message_.mutable_opened()->set_handle(session_->handle());
       message_.mutable_opened()->set_session_id(session_->id());
-    } else if (std::exchange(tell_draining_, false)) {
+    } else if (can_tell && std::exchange(tell_draining_, false)) {
       message_.mutable_draining();
+    } else if (end_) {
+      finished_ = true;
+      finish = *end_;
     } else {
       return;
     }
     writing_ = !finish;
   }
-  // Whoever set writing_ or finished_ is alone here, so nothing overtakes.
+  // Whoever set writing_ or finished_ is alone here, so nothing overtakes. The end comes last: what
+  // was to be told before it still is.
   if (finish) {
     Finish(ToGrpcStatus(*finish, context_));
   } else {

@@ -1,0 +1,132 @@
+"""Stopping a server, and starting one where another listens."""
+
+import pathlib
+import signal
+import tempfile
+import time
+import unittest
+
+import grpc
+
+from harness import CALCULATE, Memod, adder, eventually, metadata_of, numbers
+
+LONG = 3600  # seconds that no test waits for
+
+
+class ShutdownTest(unittest.TestCase):
+    def start(self, *flags):
+        memod = self.enterContext(Memod(*flags))
+        return memod, self.enterContext(memod.client())
+
+    def in_flight(self, memod, session):
+        """A Calculate that the server is computing."""
+        call = session.start(CALCULATE, numbers(1, 2), timeout=None)
+        with memod.admin() as admin:
+            eventually("the call runs", lambda: memod.gauges(admin)["flights"] == 1)
+        return call
+
+    def drains_gracefully(self, number):
+        memod, client = self.start()
+        session = client.open(adder(delay=3))
+        call = self.in_flight(memod, session)
+        memod.send(number)
+        memod.wait_for_log("draining")
+
+        # While the call still runs:
+        self.assertEqual(next(session.stream).WhichOneof("event"), "draining")
+        self.assertEqual(memod.get("/readyz"), (503, "not ready\n"))
+        self.assertEqual(memod.get("/livez")[0], 200)
+        self.assertEqual(client.health(), "NOT_SERVING")
+        self.assertEqual(client.health("memo.examples.v1.SlowAdder"), "NOT_SERVING")
+        with self.assertRaises(grpc.RpcError) as refused:
+            client.open(adder())
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(metadata_of(refused.exception)["memo-error"], "DRAINING")
+        self.assertFalse(call.done())
+
+        # It ends as if nothing had happened, then the session does, then the server.
+        self.assertEqual(call.result().sum, 3)
+        with self.assertRaises(grpc.RpcError) as ended:
+            next(session.stream)
+        self.assertEqual(ended.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(metadata_of(ended.exception)["memo-error"], "DRAINING")
+        self.assertEqual(memod.wait(), 0)
+        self.assertEqual(memod.log("session closed")[0]["reason"], "server stopping")
+        self.assertEqual(memod.log("stopping")[0]["signal"], number.name)
+        self.assertEqual(len(memod.log("stopped")), 1)
+
+    def test_sigterm_lets_running_calls_end_and_turns_away_new_sessions(self):
+        self.drains_gracefully(signal.SIGTERM)
+
+    def test_sigint_does_the_same(self):
+        self.drains_gracefully(signal.SIGINT)
+
+    def test_idle_server_with_open_sessions_stops_at_once(self):
+        memod, client = self.start()
+        session = client.open(adder())
+        begin = time.monotonic()
+        self.assertEqual(memod.stop(), 0)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(next(session.stream).WhichOneof("event"), "draining")
+        self.assertRaises(grpc.RpcError, next, session.stream)
+
+    def test_call_longer_than_drain_timeout_is_cut_off(self):
+        memod, client = self.start("--server.drain_timeout=1s")
+        session = client.open(adder(delay=LONG))
+        call = self.in_flight(memod, session)
+        begin = time.monotonic()
+        memod.send(signal.SIGTERM)
+        error = call.exception()
+        self.assertEqual(memod.wait(), 0)
+        took = time.monotonic() - begin
+        print(f"left after {took:.2f} s: {error.code().name}, {error.details()}", flush=True)
+        self.assertEqual(error.code(), grpc.StatusCode.ABORTED)
+        self.assertEqual(metadata_of(error)["memo-error"], "SESSION_CLOSED")
+        self.assertGreaterEqual(took, 1)
+        self.assertLess(took, 2.5)
+
+    def test_drain_timeout_of_zero_waits_for_nobody(self):
+        memod, client = self.start("--server.drain_timeout=0s")
+        session = client.open(adder(delay=LONG))
+        self.in_flight(memod, session)
+        begin = time.monotonic()
+        self.assertEqual(memod.stop(), 0)
+        self.assertLess(time.monotonic() - begin, 1.5)
+
+
+class ListenersTest(unittest.TestCase):
+    def test_taken_port_is_exit_code_1_and_named(self):
+        memod = self.enterContext(Memod())
+        for key, address in (
+            ("server.listen", memod.address),
+            ("admin.listen", memod.admin_address),
+            ("admin.http", memod.http_address),
+        ):
+            second = self.enterContext(Memod(f"--{key}={address}", serving=False))
+            self.assertEqual(second.wait(), 1, second.stderr())
+            self.assertIn(f"memod: {key}: cannot listen on {address}", second.stderr())
+            self.assertIn("Address already in use", second.stderr())
+            self.assertEqual(second.log("serving"), [])
+        with memod.client() as client:
+            self.assertEqual(client.open(adder()).call(CALCULATE, numbers(1, 2)).sum, 3)
+
+    def test_unix_socket_serves_and_is_taken_by_one_server_only(self):
+        with tempfile.TemporaryDirectory() as directory:
+            address = f"unix:{pathlib.Path(directory, 'memod.sock')}"
+            memod = self.enterContext(Memod(f"--server.listen={address}"))
+            client = self.enterContext(memod.client())
+            session = client.open(adder())
+            self.assertEqual(session.call(CALCULATE, numbers(1, 2)).sum, 3)
+            second = self.enterContext(Memod(f"--server.listen={address}", serving=False))
+            self.assertEqual(second.wait(), 1, second.stderr())
+            self.assertIn(address, second.stderr())
+            self.assertEqual(session.cached(CALCULATE, numbers(1, 2)), "hit")
+            # What a server that was killed left behind is in nobody's way.
+            memod.process.kill()
+            memod.wait()
+            third = self.enterContext(Memod(f"--server.listen={address}"))
+            self.assertEqual(third.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

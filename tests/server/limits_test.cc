@@ -1,0 +1,138 @@
+// Limits: one more is RESOURCE_EXHAUSTED, saying which limit and how much there was of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "memod/tests/testing/server_test.h"
+
+namespace memod {
+namespace {
+
+using testing::HasSubstr;
+
+// Bytes of a ProbeRequest or a ProbeState around a text longer than 127.
+constexpr size_t kAround = 3;
+
+class LimitsTest : public ServerTest {
+ protected:
+  void Block() {
+    lab.On("busy", [this](Computing&) {
+      lab.gate("busy").Pass();
+      return "done";
+    });
+  }
+};
+
+TEST_F(LimitsTest, RequestSize) {
+  ServeOptions options;
+  options.config.server.max_request_bytes = 1000;
+  Serve(options);
+  const SessionHandle session = Open("a");
+  EXPECT_TRUE(Ask(session.handle(), Request(std::string(1000 - kAround, 'x'))).status.ok());
+  const Told told = Ask(session.handle(), Request(std::string(1001 - kAround, 'x')));
+  EXPECT_EQ(told.Words(), "RESOURCE_EXHAUSTED LIMIT");
+  EXPECT_EQ(told.status.error_message(),
+            "the request is 1001 bytes, limit 1000 (server.max_request_bytes)");
+  EXPECT_EQ(Info(session), "misses 1, computations 1, currsize 1");
+}
+
+TEST_F(LimitsTest, RequestFarBeyondAllSizesIsRefusedToo) {
+  ServeOptions options;
+  options.config.server.max_request_bytes = 1000;
+  options.config.session.max_state_bytes = 1000;
+  Serve(options);
+  const SessionHandle session = Open("a");
+  const Told told = Ask(session.handle(), Request(std::string(10 << 20, 'x')));
+  EXPECT_EQ(told.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Get(session, "x"), "miss a:x");
+}
+
+TEST_F(LimitsTest, StateSize) {
+  ServeOptions options;
+  options.config.session.max_state_bytes = 1000;
+  Serve(options);
+  SessionHandle session = Open(std::string(1000 - kAround, 'x'));
+  const auto too_large = State(std::string(1001 - kAround, 'x'));
+  const absl::Status expected =
+      absl::ResourceExhaustedError("the state is 1001 bytes, limit 1000 (session.max_state_bytes)");
+  EXPECT_EQ(client->OpenSession(too_large).status(), expected);
+  EXPECT_EQ(session.UpdateState(too_large).status(), expected);
+  EXPECT_TRUE(AliveSoon("sessions 1, instances 1"));
+}
+
+TEST_F(LimitsTest, Sessions) {
+  ServeOptions options;
+  options.config.session.max = 2;
+  Serve(options);
+  const SessionHandle first = Open("a");
+  std::optional<SessionHandle> second = Open("b");
+  EXPECT_EQ(client->OpenSession(State("c")).status(),
+            absl::ResourceExhaustedError("too many sessions: 2 are open, limit 2 (session.max)"));
+  ASSERT_TRUE(second->Close().ok());
+  EXPECT_TRUE(client->OpenSession(State("c")).ok());
+}
+
+// However many ask at once, also while instances are being made.
+TEST_F(LimitsTest, SessionsThatOpenAtOnce) {
+  ServeOptions options;
+  options.config.session.max = 3;
+  Serve(options);
+  lab.OnOpen("slow", [&] {
+    lab.gate("open").Pass();
+    return absl::OkStatus();
+  });
+  memo::v1::OpenSessionRequest request;
+  request.mutable_state()->PackFrom(State("slow"));
+  constexpr int kMany = 8;
+  std::vector<grpc::ClientContext> contexts(kMany);
+  std::vector<std::unique_ptr<grpc::ClientReader<memo::v1::OpenSessionResponse>>> streams;
+  for (auto& context : contexts) streams.push_back(sessions->OpenSession(&context, request));
+  EXPECT_TRUE(lab.gate("open").AwaitArrived(kMany));
+  lab.gate("open").Open();
+  int opened = 0;
+  memo::v1::OpenSessionResponse response;
+  for (auto& stream : streams) opened += stream->Read(&response);
+  EXPECT_EQ(opened, 3);
+  EXPECT_TRUE(AliveSoon("sessions 3, instances 3"));
+  for (auto& context : contexts) context.TryCancel();
+  for (auto& stream : streams) stream->Finish();
+}
+
+TEST_F(LimitsTest, ComputeQueue) {
+  ServeOptions options;
+  options.config.compute.threads = 1;
+  options.config.compute.queue = 1;
+  Serve(options);
+  const SessionHandle session = Open("a");
+  Get(session, "known");
+  Block();
+  Call& running = Start(session, "busy");
+  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
+  Call& queued = *StartMany(session, "queued", 1)[0];
+  EXPECT_TRUE(AliveSoon("sessions 1, instances 1, flights 2, entries 1"));
+  const Told told = Ask(session.handle(), Request("refused"));
+  EXPECT_EQ(told.Words(), "RESOURCE_EXHAUSTED LIMIT");
+  EXPECT_EQ(told.status.error_message(),
+            "too many computations: 1 run and 1 wait, limit 1 (compute.queue)");
+  EXPECT_EQ(client->OpenSession(State("b")).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Get(session, "known"), "hit a:known") << "which needs no thread";
+  lab.gate("busy").Open();
+  EXPECT_EQ(running.Words(), "miss done");
+  EXPECT_EQ(queued.Words(), "miss a:queued");
+  EXPECT_EQ(Get(session, "refused"), "miss a:refused");
+  EXPECT_EQ(lab.computed("refused"), 1);
+}
+
+TEST_F(LimitsTest, AnswersMayBeAsLargeAsAClientTakes) {
+  Serve();
+  const SessionHandle session = Open("a");
+  lab.On("large", [](Computing&) { return std::string(3 << 20, 'x'); });
+  EXPECT_EQ(Get(session, "large").size(), (3u << 20) + 5);
+  EXPECT_EQ(CacheInfoOf(session, kCompute).too_large(), 1);
+}
+
+}  // namespace
+}  // namespace memod
