@@ -16,10 +16,11 @@ COPY deploy/memod.toml /etc/memod/memod.toml
 RUN memod --check-config /etc/memod/memod.toml && memoctl --version
 USER memod
 # The data port is for the containers beside it; the admin ports are for the host that publishes them
-# on its loopback. Inside, loopback is the container's own.
+# on its loopback. Inside, loopback is the container's own. `docker stop` gives 10 s.
 ENV MEMOD_CONFIG=/etc/memod/memod.toml \
     MEMOD_SERVER_LISTEN=0.0.0.0:7070 \
-    MEMOD_SERVER_INSECURE_ALLOW_REMOTE=true
+    MEMOD_SERVER_INSECURE_ALLOW_REMOTE=true \
+    MEMOD_SERVER_DRAIN_TIMEOUT=8s
 EXPOSE 7070 7071 7072
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["memod", "healthcheck"]
 STOPSIGNAL SIGTERM

@@ -24,9 +24,9 @@ Flight::~Flight() { cache_->context_.flights.fetch_sub(1, std::memory_order_rela
 
 bool Flight::cancelled() const {
   if (cancelled_.load(std::memory_order_acquire)) return true;
-  if (parent_ == nullptr || !parent_->cancelled()) return false;
   // Of a nested flight one waiter is the call that it runs within, which never leaves by itself:
   // with no other, it is wanted as long as its parent is. From 1 to 0 in one step, against a Join.
+  if (parent_ == nullptr || waiting_.load() > 1 || !parent_->cancelled()) return false;
   int waiting = 1;
   return waiting_.compare_exchange_strong(waiting, 0) || waiting == 0;
 }

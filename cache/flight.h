@@ -52,7 +52,7 @@ class Flight {
   const MemoizedMethod& method() const { return method_; }
   std::string_view request() const { return request_; }
   const CacheKey& key() const { return key_; }
-  // What the computation runs on; alive at least as long as the flight. Null in server scope.
+  // What the computation runs on, once it has begun. Null in server scope.
   const std::shared_ptr<const void>& instance() const { return instance_; }
   MemoCache& cache() const { return *cache_; }
   // The flight whose computation makes this nested call; null: none. It outlives this flight's
@@ -91,6 +91,7 @@ class Flight {
     Waiters waiters;
     bool running = false;   // in the cache's list of flights, at `position`
     bool joinable = false;  // in the cache's map of flights: stores its answer, can be joined
+    bool begun = false;     // being computed: `instance_` is in use
     Time begun_at{};
     std::list<std::shared_ptr<Flight>>::iterator position;
   };
@@ -101,8 +102,8 @@ class Flight {
   const std::shared_ptr<MemoCache> cache_;
   const MemoizedMethod& method_;
   const std::string request_;
-  const CacheKey key_;  // over request_
-  const std::shared_ptr<const void> instance_;
+  const CacheKey key_;                    // over request_
+  std::shared_ptr<const void> instance_;  // gone if cancelled before it began
   const Flight* const parent_;
   const int depth_;
   const bool counted_;  // false for a bypass

@@ -19,11 +19,16 @@
 namespace memod {
 namespace {
 
+// Added to a time of now it does not overflow.
+constexpr Duration kLongest = std::chrono::hours(24 * 3650);
+
 Policy Normalized(Policy policy) {
   if (policy.max_entries) policy.max_entries = std::max<int64_t>(0, *policy.max_entries);
   if (policy.max_entries_total) {
     policy.max_entries_total = std::max<int64_t>(0, *policy.max_entries_total);
   }
+  if (policy.ttl) policy.ttl = std::min(*policy.ttl, kLongest);
+  policy.compute_timeout = std::min(policy.compute_timeout, kLongest);
   return policy;
 }
 
@@ -47,7 +52,7 @@ MemoizedMethod::MemoizedMethod(uint32_t id, std::string name, const Policy& poli
 // One method's entries and counters; all of it guarded by the owner's mutex.
 struct MemoCache::MethodCache final : Budget::Member {
   MethodCache(MemoCache& owner, const MemoizedMethod& method)
-      : owner(owner), method(const_cast<MemoizedMethod&>(method)), lru(method.policy.max_entries) {}
+      : owner(owner), method(method), lru(method.policy.max_entries) {}
 
   std::optional<Time> EvictOldest(const Budget& budget, Time not_after, Time now,
                                   std::vector<LruCache::EntryPtr>& removed) override {
@@ -77,7 +82,7 @@ struct MemoCache::MethodCache final : Budget::Member {
   }
 
   MemoCache& owner;
-  MemoizedMethod& method;  // its budget is charged, all else is constant
+  const MemoizedMethod& method;
   LruCache lru;
   Counters counters;
   Counters baseline;  // the counters when this was last cleared
@@ -201,6 +206,7 @@ bool MemoCache::Begin(Flight& flight, Time now) {
   MutexLock lock(mutex_);
   Flight::State& state = StateOf(flight);
   if (!state.running) return false;
+  state.begun = true;
   state.begun_at = now;
   if (flight.counted_ && !detached_) ++For(flight.method_).counters.computations;
   return true;
@@ -214,7 +220,8 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     MutexLock lock(mutex_);
     if (!StateOf(flight).running) return;  // nobody waits: a late answer is discarded
     if (!answer.ok()) {
-      CountError(flight);
+      // A nested computation that was given up together with its parent has not failed.
+      if (!flight.cancelled()) CountError(flight);
     } else if (StateOf(flight).joinable) {
       MethodCache& cache = For(flight.method_);
       if (Store(cache, flight, *answer, now, removed)) entering = &cache;
@@ -228,7 +235,7 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
   }
   // Before the waiters are told: whoever has the answer sees the bounds hold.
   context_.bytes.Enforce(now);
-  const_cast<MemoizedMethod&>(flight.method_).total_entries.Enforce(now);
+  flight.method_.total_entries.Enforce(now);
   for (const auto& [waiter, status] : waiters) waiter->OnAnswer({answer, status});
 }
 
@@ -259,17 +266,19 @@ bool MemoCache::Store(MethodCache& cache, const Flight& flight, const Answer::Re
 
 void MemoCache::Abandon(Flight& flight, const absl::Status& error) {
   Flight::Waiters waiters;
+  std::shared_ptr<const void> unused;  // let go after the lock
   {
     MutexLock lock(mutex_);
     if (!StateOf(flight).running) return;
     CountError(flight);
     waiters = End(flight);
-    flight.cancelled_.store(true, std::memory_order_release);
+    unused = Cancel(flight);
   }
   for (const auto& [waiter, status] : waiters) waiter->OnAnswer({error, status});
 }
 
 bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
+  std::shared_ptr<const void> unused;  // let go after the lock
   MutexLock lock(mutex_);
   Flight::State& state = StateOf(flight);
   const auto it = std::find_if(state.waiters.begin(), state.waiters.end(),
@@ -279,9 +288,15 @@ bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
   flight.waiting_.fetch_sub(1, std::memory_order_release);
   if (state.waiters.empty()) {
     End(flight);
-    flight.cancelled_.store(true, std::memory_order_release);
+    unused = Cancel(flight);
   }
   return true;
+}
+
+std::shared_ptr<const void> MemoCache::Cancel(Flight& flight) {
+  flight.cancelled_.store(true, std::memory_order_release);
+  // What has not begun never will, but may be queued for long yet: it need not keep its instance.
+  return StateOf(flight).begun ? nullptr : std::move(flight.instance_);
 }
 
 void MemoCache::CountError(const Flight& flight) {
@@ -361,6 +376,7 @@ MemoCache::Released MemoCache::Detach() {
 void MemoCache::Abort(MakeError error) {
   std::list<std::shared_ptr<Flight>> aborted;  // let go after the lock
   std::vector<Flight::Waiting> waiters;
+  std::vector<std::shared_ptr<const void>> unused;
   {
     MutexLock lock(mutex_);
     aborted_ = error;
@@ -370,7 +386,7 @@ void MemoCache::Abort(MakeError error) {
       state.running = false;
       waiters.insert(waiters.end(), state.waiters.begin(), state.waiters.end());
       state.waiters.clear();
-      flight->cancelled_.store(true, std::memory_order_release);
+      unused.push_back(Cancel(*flight));
     }
   }
   for (const auto& [waiter, status] : waiters) waiter->OnAnswer({error(), status});

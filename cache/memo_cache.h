@@ -41,8 +41,8 @@ struct MemoizedMethod {
 
   const uint32_t id;       // unique in the process, counted from 0
   const std::string name;  // "/memo.examples.v1.SlowAdder/Calculate"
-  const Policy policy;     // negative bounds read as 0
-  Budget total_entries;    // policy.max_entries_total, over all sessions
+  const Policy policy;     // bounds from 0, times up to ten years: what is beyond reads as that
+  mutable Budget total_entries;  // policy.max_entries_total, over all sessions; thread-safe
 };
 
 // What all caches of a server share. Outlives them.
@@ -151,6 +151,8 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   void MakeSolo(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes it out of the list as well; its waiters are the caller's to tell.
   Flight::Waiters End(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Tells the computation. Returns the instance that it no longer needs, if it has not begun.
+  std::shared_ptr<const void> Cancel(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Flight::State& StateOf(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return flight.state_;
   }

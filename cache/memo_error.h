@@ -2,10 +2,14 @@
 // status and goes out in the trailer `memo-error`.
 #pragma once
 
+#include <algorithm>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 
 namespace memod {
 
@@ -31,6 +35,13 @@ inline absl::Status MemoError(absl::StatusCode code, std::string_view word,
   status.SetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()},
                     absl::Cord({word.data(), word.size()}));
   return status;
+}
+
+// A client's text within a message: in quotes, escaped, and cut to what a trailer can carry.
+inline std::string Quoted(std::string_view text) {
+  constexpr size_t kLongest = 100;
+  const std::string shown = absl::CHexEscape({text.data(), std::min(text.size(), kLongest)});
+  return absl::StrCat("\"", shown, text.size() > kLongest ? "...\"" : "\"");
 }
 
 // A handle that is malformed, unknown or closed: one and the same, so that none can be probed for.

@@ -25,7 +25,7 @@ struct Policy {
   int64_t max_entry_bytes = 1 << 20;
   // An entry expires this long after it was computed; nullopt: never.
   std::optional<Duration> ttl = std::nullopt;
-  // A computation that takes longer is given up, whoever waits.
+  // A computation that takes longer, its wait for a thread included, is given up, whoever waits.
   Duration compute_timeout = std::chrono::minutes(5);
   // Equal calls share one computation.
   bool coalesce = true;

@@ -18,6 +18,9 @@ absl::Status WhyNotConnected(const Connections& to) {
   memo::v1::GetCacheInfoResponse response;
   const grpc::Status status =
       memo::v1::SessionService::NewStub(to.streams)->GetCacheInfo(&context, {}, &response);
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::DeadlineExceededError(absl::StrCat(to.target, ": no connection in time"));
+  }
   // Any other answer comes from a server: it is there after all.
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(to.target, ": ", status.error_message()));

@@ -14,7 +14,11 @@ constexpr int kMaxPage = 1000;
 
 absl::Status NoSession(const std::string& id) {
   return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
-                   absl::StrCat("no open session \"", id, "\"; ListSessions lists their ids"));
+                   absl::StrCat("no open session ", Quoted(id), "; ListSessions lists their ids"));
+}
+
+absl::Status NoMethod(const std::string& id, const std::string& method) {
+  return absl::NotFoundError(absl::StrCat("session ", id, " has no method ", Quoted(method)));
 }
 
 }  // namespace
@@ -42,8 +46,7 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
   std::erase_if(methods,
                 [&](auto* m) { return std::find(own.begin(), own.end(), m) == own.end(); });
   if (methods.empty() && !request.method().empty()) {
-    return absl::NotFoundError(absl::StrCat("session ", request.session_id(), " has no method \"",
-                                            request.method(), "\""));
+    return NoMethod(request.session_id(), request.method());
   }
   ReportCacheInfo(
       methods, [&](const Method& method) { return incarnation->cache->Info(method.memo); },
@@ -64,6 +67,13 @@ absl::Status Admin::ClearCache(const memo::v1::AdminServiceClearCacheRequest& re
     auto found = FindSession(request.session_id());
     if (!found.ok()) return found.status();
     session = *std::move(found);
+    const auto incarnation = session->incarnation();
+    if (incarnation == nullptr) return NoSession(request.session_id());
+    const auto own = methods_.OfState(incarnation->state_type);
+    if (one != nullptr &&
+        std::none_of(own.begin(), own.end(), [&](auto* m) { return &m->memo == one; })) {
+      return NoMethod(request.session_id(), request.method());
+    }
   }
   ReportReceipt(sessions_.Clear(session.get(), one), response->mutable_receipt());
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -15,9 +16,10 @@
 namespace memod {
 namespace {
 
-// Readers of cache_info and probes: few, so few threads, and none kept by an idle connection.
+// Readers of cache_info and probes: few, so few threads.
 constexpr int kThreads = 4;
 constexpr int kTimeoutSeconds = 5;
+constexpr size_t kMaxBody = 4096;  // no request has any
 
 int HttpCode(absl::StatusCode code) { return code == absl::StatusCode::kNotFound ? 404 : 400; }
 
@@ -51,6 +53,7 @@ void GetCacheInfo(Admin& admin, const httplib::Request& request, httplib::Respon
 struct AdminHttp::Impl {
   httplib::Server server;
   int port = 0;
+  std::atomic<bool> ended{false};
   std::thread thread;
 };
 
@@ -67,7 +70,9 @@ absl::StatusOr<std::unique_ptr<AdminHttp>> AdminHttp::Start(const std::string& a
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_read_timeout(kTimeoutSeconds);
   server.set_write_timeout(kTimeoutSeconds);
-  server.set_keep_alive_timeout(kTimeoutSeconds);
+  // One answer per connection: an idle one would hold a thread, and a stop up.
+  server.set_keep_alive_max_count(1);
+  server.set_payload_max_length(kMaxBody);
   // Not the library's default, which shares a taken port silently.
   server.set_socket_options([](socket_t socket) {
     const int on = 1;
@@ -90,7 +95,10 @@ absl::StatusOr<std::unique_ptr<AdminHttp>> AdminHttp::Start(const std::string& a
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", address, ": ", std::strerror(errno)));
   }
-  impl->thread = std::thread([&server] { server.listen_after_bind(); });
+  impl->thread = std::thread([impl = impl.get()] {
+    impl->server.listen_after_bind();
+    impl->ended = true;
+  });
   return std::unique_ptr<AdminHttp>(new AdminHttp(std::move(impl)));
 }
 
@@ -98,7 +106,7 @@ AdminHttp::AdminHttp(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 AdminHttp::~AdminHttp() {
   // stop() does nothing to a server that does not listen yet.
-  while (!impl_->server.is_running()) std::this_thread::yield();
+  while (!impl_->server.is_running() && !impl_->ended) std::this_thread::yield();
   impl_->server.stop();
   impl_->thread.join();
 }

@@ -42,9 +42,10 @@ ServerUnaryReactor* AdminService::ListMethods(CallbackServerContext* context,
 ServerUnaryReactor* AdminService::Answer(CallbackServerContext* context,
                                          absl::AnyInvocable<absl::Status()> ask) {
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  thread_.Submit([=, ask = std::move(ask)](const absl::Status& refused) mutable {
+  auto job = [=, ask = std::move(ask)](const absl::Status& refused) mutable {
     reactor->Finish(ToGrpcStatus(refused.ok() ? ask() : refused, *context));
-  });
+  };
+  thread_.Submit(std::move(job), [context] { return !context->IsCancelled(); });
   return reactor;
 }
 

@@ -40,7 +40,7 @@ class AdminService final : public memo::v1::AdminService::CallbackService {
                                    absl::AnyInvocable<absl::Status()> ask);
 
   Admin& admin_;
-  ComputePool thread_{{.threads = 1, .queue = 256, .max_depth = 1}};
+  ComputePool thread_{{.threads = 1, .queue = 256, .max_depth = 1, .name = "of the admin port"}};
 };
 
 }  // namespace memod

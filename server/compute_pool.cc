@@ -18,9 +18,14 @@ namespace {
 constexpr size_t kBaseStack = 8 << 20;
 constexpr size_t kStackPerCall = 64 << 10;
 
+absl::Status Stopping() {
+  return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining, "the server is stopping");
+}
+
 }  // namespace
 
-ComputePool::ComputePool(const Options& options) : queue_limit_(options.queue) {
+ComputePool::ComputePool(const Options& options)
+    : queue_limit_(options.queue), name_(options.name) {
   const int threads = options.threads > 0
                           ? options.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -41,9 +46,9 @@ ComputePool::ComputePool(const Options& options) : queue_limit_(options.queue) {
         },
         this);
     if (error != 0) {
-      std::fprintf(stderr, "memod: cannot start %d compute threads: %s\n", threads,
-                   std::strerror(error));
-      std::abort();
+      std::fprintf(stderr, "memod: cannot start %d compute threads (compute.threads): %s\n",
+                   threads, std::strerror(error));
+      std::_Exit(1);
     }
   }
   pthread_attr_destroy(&attributes);
@@ -54,38 +59,51 @@ ComputePool::~ComputePool() {
   for (pthread_t thread : threads_) pthread_join(thread, nullptr);
 }
 
-void ComputePool::Submit(Job job) {
+void ComputePool::Submit(Job job, Wanted wanted) {
   absl::Status refused;
+  std::vector<Job> unwanted;
   {
     MutexLock lock(mutex_);
     // A job that an idle thread will take at once does not count as queued.
-    const int64_t waiting = static_cast<int64_t>(queue_.size()) - idle_;
+    const auto full = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return static_cast<int64_t>(queue_.size()) - idle_ >= queue_limit_;
+    };
+    if (full()) unwanted = TakeUnwanted();
     if (stopped_) {
-      refused = MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
-                          "the server is stopping");
-    } else if (waiting >= queue_limit_) {
-      refused = MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                          absl::StrCat("too many computations: ", threads_.size(), " run and ",
-                                       waiting, " wait, limit ", queue_limit_, " (compute.queue)"));
+      refused = Stopping();
+    } else if (full()) {
+      refused =
+          MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                    absl::StrCat("too many computations: ", threads_.size(), " run and ",
+                                 queue_.size(), " wait, limit ", queue_limit_, " (", name_, ")"));
     } else {
-      queue_.push_back(std::move(job));
+      queue_.push_back({std::move(job), std::move(wanted)});
     }
   }
+  for (Job& gone : unwanted) gone(absl::CancelledError());
   if (!refused.ok()) return job(refused);
   changed_.notify_one();
 }
 
+std::vector<ComputePool::Job> ComputePool::TakeUnwanted() {
+  std::vector<Job> unwanted;
+  std::erase_if(queue_, [&](Queued& queued) {
+    if (queued.wanted()) return false;
+    unwanted.push_back(std::move(queued.job));
+    return true;
+  });
+  return unwanted;
+}
+
 void ComputePool::Stop() {
-  std::deque<Job> refused;
+  std::deque<Queued> refused;
   {
     MutexLock lock(mutex_);
     stopped_ = true;
     refused.swap(queue_);
   }
   changed_.notify_all();
-  const absl::Status status =
-      MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining, "the server is stopping");
-  for (Job& job : refused) job(status);
+  for (Queued& queued : refused) queued.job(Stopping());
 }
 
 bool ComputePool::WaitIdle(Time until) {
@@ -98,17 +116,17 @@ bool ComputePool::WaitIdle(Time until) {
 
 void ComputePool::Run() {
   while (true) {
-    Job job;
+    Queued next;
     {
       MutexLock lock(mutex_);
       while (queue_.empty() && !stopped_) changed_.wait(mutex_);
       if (queue_.empty()) return;
-      job = std::move(queue_.front());
+      next = std::move(queue_.front());
       queue_.pop_front();
       --idle_;
     }
-    job(absl::OkStatus());
-    job = nullptr;  // what it holds is freed before the thread counts as idle
+    next.job(next.wanted() ? absl::OkStatus() : absl::CancelledError());
+    next = {};  // what it holds is freed before the thread counts as idle
     bool told = false;
     {
       MutexLock lock(mutex_);

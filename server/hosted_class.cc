@@ -81,7 +81,9 @@ void CheckMethod(const google::protobuf::ServiceDescriptor& service, const Hoste
 
 absl::Status Registry::Check() const {
   std::vector<std::string> faults;
-  std::set<std::string> seen;  // services, methods, types of state and tags: all different by form
+  std::set<std::string> seen;  // services, methods and types of state: all different by form
+  std::set<const void*> tags;
+  constexpr Duration kTick(1);
   const auto once = [&](const std::string& what) {
     if (!seen.insert(what).second) faults.push_back(absl::StrCat(what, ": registered twice"));
   };
@@ -96,6 +98,13 @@ absl::Status Registry::Check() const {
     }
     for (const HostedMethod& method : service->methods) {
       once(absl::StrCat("/", service->name, "/", method.name));
+      if (!tags.insert(method.tag).second) {
+        faults.push_back(absl::StrCat(method.name, ": registered under two names"));
+      }
+      if (method.policy.compute_timeout <= Duration::zero() ||
+          method.policy.ttl.value_or(kTick) <= Duration::zero()) {
+        faults.push_back(absl::StrCat(method.name, ": compute_timeout and ttl must be above 0"));
+      }
       CheckMethod(*descriptor, method, faults);
     }
   }
@@ -109,11 +118,13 @@ ComputeFn MakeComputeFn(const HostedMethod& method, ComputePool& pool, Dispatche
     if (computation.flight().parent() != nullptr) {
       return Run(method, std::move(computation), dispatcher);
     }
-    pool.Submit([&method, &dispatcher,
-                 computation = std::move(computation)](const absl::Status& status) mutable {
+    const std::shared_ptr<Flight> flight = computation.shared_flight();
+    auto job = [&method, &dispatcher,
+                computation = std::move(computation)](const absl::Status& status) mutable {
       if (!status.ok()) return computation.Finish(status);
       Run(method, std::move(computation), dispatcher);
-    });
+    };
+    pool.Submit(std::move(job), [flight] { return !flight->cancelled(); });
   };
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
 
 namespace memod {
 
@@ -42,8 +43,8 @@ const Method* MethodTable::FindTag(const void* tag) const {
 
 absl::StatusOr<const Method*> MethodTable::Get(std::string_view name) const {
   if (const Method* method = Find(name)) return method;
-  return absl::NotFoundError(absl::StrCat("no memoized method \"", std::string(name),
-                                          "\"; a name is like /package.Service/Method"));
+  return absl::NotFoundError(absl::StrCat("no memoized method ", Quoted(name),
+                                          "; a name is like /package.Service/Method"));
 }
 
 std::vector<const Method*> MethodTable::All() const {

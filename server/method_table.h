@@ -28,6 +28,7 @@ class Computation {
   ~Computation();
 
   Flight& flight() const { return *flight_; }
+  const std::shared_ptr<Flight>& shared_flight() const { return flight_; }
   // Once.
   void Finish(absl::StatusOr<Answer::Ref> answer);
 

@@ -123,10 +123,10 @@ struct Server::Parts {
   const Config config;
   const Registry& registry;
 
+  MethodTable methods;
   CacheContext context{config.cache.max_bytes};
   SessionTable sessions{
       context, {.max_sessions = config.session.max, .max_depth = config.compute.max_depth}};
-  MethodTable methods;
   ComputeTimeouts timeouts;
   Dispatcher dispatcher{sessions, methods, timeouts};
   ComputePool pool{{.threads = config.compute.threads,
@@ -184,6 +184,7 @@ absl::Status Server::Parts::StartData() {
   grpc::EnableDefaultHealthCheckService(true);
   data_server = builder.BuildAndStart();
   if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);
+  if (config.server.listen.starts_with("unix:")) port = 0;  // gRPC says 1
   // Named, so that the linker keeps what describes the health service to reflection.
   grpc::health::v1::HealthCheckRequest::descriptor();
   auto* health = data_server->GetHealthCheckService();
@@ -200,6 +201,7 @@ absl::Status Server::Parts::StartAdmin() {
   grpc::EnableDefaultHealthCheckService(false);
   admin_server = builder.BuildAndStart();
   if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
+  if (config.admin.listen.starts_with("unix:")) admin_port = 0;
   if (config.admin.http.empty()) return absl::OkStatus();
   auto started = AdminHttp::Start(config.admin.http, admin, [this] { return ready.load(); });
   if (!started.ok()) {
@@ -255,8 +257,8 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() { Stop(Clock::now()); }
 
-int Server::port() const { return std::max(0, parts_->port); }
-int Server::admin_port() const { return std::max(0, parts_->admin_port); }
+int Server::port() const { return parts_->port; }
+int Server::admin_port() const { return parts_->admin_port; }
 int Server::http_port() const { return parts_->http == nullptr ? 0 : parts_->http->port(); }
 
 void Server::Drain() {

@@ -26,6 +26,13 @@ ServerUnaryReactor* Reply(CallbackServerContext* context, const absl::Status& st
   return reactor;
 }
 
+// gRPC keeps a request until its call is done, a session's all its life, and a state may be large.
+template <typename Request>
+std::optional<google::protobuf::Any> TakeState(const Request* request) {
+  if (!request->has_state()) return std::nullopt;
+  return std::move(*const_cast<Request*>(request)->mutable_state());
+}
+
 }  // namespace
 
 void SessionService::Drain() {
@@ -51,14 +58,11 @@ grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSes
     stream->End(status);
     return stream.get();
   }
-  // gRPC keeps the request as long as the stream is open, and a state may be large: take it out.
-  std::optional<google::protobuf::Any> state;
-  if (request->has_state()) {
-    state = std::move(*const_cast<memo::v1::OpenSessionRequest*>(request)->mutable_state());
-  }
-  Build(std::move(state), [stream](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-    stream->Open(std::move(incarnation));
-  });
+  Build(
+      TakeState(request), [stream] { return stream->Wanted(); },
+      [stream](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
+        stream->Open(std::move(incarnation));
+      });
   return stream.get();
 }
 
@@ -73,18 +77,18 @@ ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
   auto session = SessionOf(*context);
   if (!session.ok()) return Reply(context, session.status());
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  std::optional<google::protobuf::Any> state;
-  if (request->has_state()) state = request->state();
-  Build(std::move(state), [this, context, response, reactor, session = *std::move(session)](
-                              absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-    absl::Status status = incarnation.status();
-    if (status.ok()) {
-      const auto receipt = env_.sessions.Update(*session, *std::move(incarnation));
-      status = receipt.status();
-      if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
-    }
-    reactor->Finish(ToGrpcStatus(status, *context));
-  });
+  Build(
+      TakeState(request), [context] { return !context->IsCancelled(); },
+      [this, context, response, reactor,
+       session = *std::move(session)](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
+        absl::Status status = incarnation.status();
+        if (status.ok()) {
+          const auto receipt = env_.sessions.Update(*session, *std::move(incarnation));
+          status = receipt.status();
+          if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
+        }
+        reactor->Finish(ToGrpcStatus(status, *context));
+      });
   return reactor;
 }
 
@@ -128,7 +132,8 @@ ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
   return Reply(context, absl::OkStatus());
 }
 
-void SessionService::Build(std::optional<google::protobuf::Any> state, Built done) {
+void SessionService::Build(std::optional<google::protobuf::Any> state, std::function<bool()> wanted,
+                           Built done) {
   if (!state) return done(env_.sessions.Incarnate("", nullptr));
   const auto size = static_cast<int64_t>(state->value().size());
   if (size > env_.max_state_bytes) {
@@ -138,14 +143,15 @@ void SessionService::Build(std::optional<google::protobuf::Any> state, Built don
   }
   const auto hosted = ClassOf(*state);
   if (!hosted.ok()) return done(hosted.status());
-  env_.pool.Submit([this, hosted = *hosted, state = *std::move(state),
-                    done = std::move(done)](const absl::Status& status) mutable {
+  auto job = [this, hosted = *hosted, state = *std::move(state),
+              done = std::move(done)](const absl::Status& status) mutable {
     if (!status.ok()) return done(status);
     auto instance = CreateInstance(*hosted, state.value());
     if (!instance.ok()) return done(instance.status());
     state.Clear();
     done(env_.sessions.Incarnate(hosted->state_type, *std::move(instance)));
-  });
+  };
+  env_.pool.Submit(std::move(job), std::move(wanted));
 }
 
 absl::StatusOr<const HostedService*> SessionService::ClassOf(
@@ -158,8 +164,8 @@ absl::StatusOr<const HostedService*> SessionService::ClassOf(
     known.push_back(service->state_type);
   }
   return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                   absl::StrCat("no hosted class takes a state of type \"", type,
-                                "\"; those taken: ", absl::StrJoin(known, ", ")));
+                   absl::StrCat("no hosted class takes a state of type ", Quoted(type),
+                                "; those taken: ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(
@@ -180,8 +186,8 @@ absl::StatusOr<std::vector<const Method*>> SessionService::MethodsOf(
   if (name.empty()) return methods;
   std::erase_if(methods, [&](const Method* method) { return method->memo.name != name; });
   if (!methods.empty()) return methods;
-  return absl::NotFoundError(absl::StrCat("this session has no memoized method \"", name,
-                                          "\"; a name is like /package.Service/Method"));
+  return absl::NotFoundError(absl::StrCat("this session has no memoized method ", Quoted(name),
+                                          "; a name is like /package.Service/Method"));
 }
 
 }  // namespace memod

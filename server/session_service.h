@@ -1,6 +1,7 @@
 // SessionService of memo/v1/session.proto: opens, holds and closes sessions. Contains no policy.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,9 +56,10 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   void Done(const std::shared_ptr<SessionStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Makes an incarnation from `state` (nullopt: one without an instance) on the compute pool and
-  // calls `done` there; at once if there is nothing to make.
+  // calls `done` there; at once if there is nothing to make. Unless it is still `wanted` when its
+  // turn comes, it is not made, and `done` is told CANCELLED.
   using Built = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<Incarnation>>)>;
-  void Build(std::optional<google::protobuf::Any> state, Built done);
+  void Build(std::optional<google::protobuf::Any> state, std::function<bool()> wanted, Built done);
   absl::StatusOr<const HostedService*> ClassOf(const google::protobuf::Any& state) const;
   // The session that the call's metadata names.
   absl::StatusOr<std::shared_ptr<Session>> SessionOf(

@@ -73,6 +73,11 @@ void SessionStream::Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnatio
   Advance();
 }
 
+bool SessionStream::Wanted() {
+  MutexLock lock(mutex_);
+  return !client_gone_ && !end_;
+}
+
 void SessionStream::Drain() {
   {
     MutexLock lock(mutex_);

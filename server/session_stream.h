@@ -27,6 +27,8 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
 
   // Opens the session and tells the client, or ends the stream with the error.
   void Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the client is still there.
+  bool Wanted() ABSL_LOCKS_EXCLUDED(mutex_);
   // Tells the client that the server is about to stop.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the stream; the first of several calls counts.

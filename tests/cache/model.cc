@@ -169,13 +169,19 @@ void Model::Complete(FlightPtr flight, std::string answer, Time now) {
 
 void Model::Fail(FlightPtr flight, const std::string& error) {
   if (!flight->running) return;
-  if (flight->counted && !flight->cache->detached) ++flight->cache->counters[flight->method].errors;
+  if (!Cancelled(*flight)) CountError(*flight);
   End(*flight, error);
 }
 
 void Model::Abandon(FlightPtr flight, const std::string& error) {
-  if (flight->running) flight->cancelled = true;
-  Fail(flight, error);
+  if (!flight->running) return;
+  flight->cancelled = true;
+  CountError(*flight);
+  End(*flight, error);
+}
+
+void Model::CountError(Flight& flight) {
+  if (flight.counted && !flight.cache->detached) ++flight.cache->counters[flight.method].errors;
 }
 
 void Model::Leave(FlightPtr flight, int caller) {

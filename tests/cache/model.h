@@ -74,6 +74,7 @@ class Model {
   void Abandon(FlightPtr flight, const std::string& error);
   void Leave(FlightPtr flight, int caller);
   bool Cancelled(Flight& flight);
+  void CountError(Flight& flight);
 
   CacheInfo Info(const Cache& cache, int method) const;
   CacheInfo Total(const std::vector<Session*>& open, int method) const;

@@ -29,6 +29,9 @@ MEMOD = os.environ["MEMOD"]
 MEMOCTL = os.environ["MEMOCTL"]
 SOURCE_DIR = pathlib.Path(os.environ["MEMOD_SOURCE_DIR"])
 BINARY_DIR = pathlib.Path(os.environ["MEMOD_BINARY_DIR"])
+# Everything here is on this machine, whatever the way out of it is.
+for proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[proxy]
 # Without our own MEMOD_*, which a memod would take for its configuration.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MEMO")}
 
@@ -160,7 +163,8 @@ class Session:
 
 
 class Memod:
-    """A memod on free ports. SIGKILLed on leaving `with`, unless it has ended before."""
+    """A memod on free ports. Leaving `with` stops it, unless the test has, and checks that it was
+    still there and ends well: that is where a sanitizer has its say."""
 
     LISTENERS = ("server.listen", "admin.listen", "admin.http")
 
@@ -176,6 +180,7 @@ class Memod:
             text=True,
             env={**ENVIRONMENT, **(env or {})},
         )
+        self.code = None  # its exit code, once `wait` has seen it
         self.lines = []  # what it wrote to stderr
         self._changed = threading.Condition()
         self._reading = True
@@ -191,10 +196,16 @@ class Memod:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.wait()
-        self.process.stderr.close()
-        self._directory.cleanup()
+        try:
+            if self.code is None:
+                there = self.process.poll() is None
+                code = self.stop()
+                assert there and code == 0, f"memod ended with {code}:\n{self.stderr()}"
+        finally:
+            self.process.kill()
+            self.wait()
+            self.process.stderr.close()
+            self._directory.cleanup()
 
     def client(self, options=()):
         return Client(self.address, options)
@@ -245,9 +256,9 @@ class Memod:
 
     def wait(self, timeout=60):
         """Its exit code, when all that it wrote is in `lines`."""
-        code = self.process.wait(timeout)
+        self.code = self.process.wait(timeout)
         self._reader.join()
-        return code
+        return self.code
 
     def stop(self, number=signal.SIGTERM):
         self.send(number)

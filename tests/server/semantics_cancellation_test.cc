@@ -95,23 +95,6 @@ TEST_F(CancellationTest, NewcomerNeverJoinsAFlightThatIsBeingCancelled) {
   EXPECT_EQ(Get(session, "x"), "hit v2");
 }
 
-TEST_F(CancellationTest, ComputationOfWhichNobodyWaitsAnyMoreIsNotBegun) {
-  ServeOptions options;
-  options.config.compute.threads = 1;
-  Serve(options);
-  const SessionHandle session = Open("a");
-  Block("busy");
-  Call& busy = Start(session, "busy");
-  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
-  StartMany(session, "never", 1)[0]->Cancel();
-  Barrier(session);
-  lab.gate("busy").Open();
-  EXPECT_EQ(busy.Words(), "miss v1");
-  EXPECT_TRUE(AliveSoon("sessions 1, instances 1, entries 1"));
-  EXPECT_EQ(lab.computed("never"), 0);
-  EXPECT_EQ(Info(session), "misses 2, computations 1, currsize 1");
-}
-
 // While a computation runs
 
 TEST_F(CancellationTest, ClearDuringAComputationAnswersItsCallersAndStoresNothing) {
