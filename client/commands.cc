@@ -28,8 +28,10 @@ absl::StatusOr<Response> Ask(const CommandOptions& options,
                              grpc::Status (AdminService::Stub::*method)(grpc::ClientContext*,
                                                                         const Request&, Response*),
                              const Request& request) {
-  const auto stub =
-      AdminService::NewStub(grpc::CreateChannel(options.admin, grpc::InsecureChannelCredentials()));
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // the admin port is on loopback, or close by
+  const auto stub = AdminService::NewStub(
+      grpc::CreateCustomChannel(options.admin, grpc::InsecureChannelCredentials(), arguments));
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
   Response response;

@@ -48,8 +48,10 @@ TEST_F(RequestsTest, ServiceWithInstancesPerRequestKeepsMemoryFlat) {
   EXPECT_TRUE(AliveSoon("nothing"));
   EXPECT_EQ(Total(), "misses " + std::to_string(count) + ", computations " + std::to_string(count) +
                          ", currsize 0");
-  // An entry and an instance of each would be more than that.
-  EXPECT_LT(ResidentBytes() - before, (4 << 20) + count * 50);
+#ifndef __SANITIZE_ADDRESS__  // which keeps for a while what is freed
+  // Of 80,000 sessions: 52 bytes each. It is about 200 kB in all.
+  EXPECT_LT(ResidentBytes() - before, 4 << 20);
+#endif
 }
 
 }  // namespace
