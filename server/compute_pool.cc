@@ -13,9 +13,9 @@
 namespace memod {
 namespace {
 
-// A thread's own needs, and what one nested call may take with all that the hosted method puts on the
-// stack; the tests recurse to the default depth under the address sanitizer, whose frames are large.
-// Untouched pages cost nothing.
+// A thread's own needs, and what one nested call may take with all that the hosted method puts on
+// the stack; the tests recurse to the default depth under the address sanitizer, whose frames are
+// large. Untouched pages cost nothing.
 constexpr size_t kBaseStack = 8 << 20;
 constexpr size_t kStackPerCall = 64 << 10;
 
