@@ -48,8 +48,7 @@ struct Instance {
 };
 
 // An answer says whose it is, to what, the state it was made from, and after how many clears.
-std::string AnswerTo(const Flight& flight) {
-  const auto* instance = static_cast<const Instance*>(flight.instance().get());
+std::string AnswerTo(const Flight& flight, const Instance* instance) {
   const std::string request(flight.request());
   if (instance == nullptr) return "0 0 0 " + request;
   return absl::StrCat(instance->name, " ", instance->state, " ",
@@ -160,7 +159,9 @@ class ThreadsTest : public ::testing::Test {
       const auto result = incarnation->cache->GetOrCompute(
           {method, CacheKey(method.id, caller.request), control, Now(), &caller,
            incarnation->instance},
-          [this](std::shared_ptr<Flight> flight) { Submit(std::move(flight)); });
+          [&](std::shared_ptr<Flight> flight) {
+            Submit(std::move(flight), static_cast<const Instance*>(incarnation->instance.get()));
+          });
       if (const auto* outcome = std::get_if<Outcome>(&result)) caller.OnAnswer(*outcome);
       if (const auto* flight = std::get_if<std::shared_ptr<Flight>>(&result)) {
         caller.flight = *flight;
@@ -171,8 +172,8 @@ class ThreadsTest : public ::testing::Test {
   }
 
   // What is to be computed waits here until some thread takes it.
-  void Submit(std::shared_ptr<Flight> flight) {
-    std::string answer = AnswerTo(*flight);
+  void Submit(std::shared_ptr<Flight> flight, const Instance* instance) {
+    std::string answer = AnswerTo(*flight, instance);
     MutexLock lock(work_mutex_);
     work_.emplace_back(std::move(flight), std::move(answer));
   }
