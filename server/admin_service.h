@@ -1,8 +1,8 @@
 // AdminService of memo/v1/admin.proto. Contains no policy.
 //
 // An answer may look at every session, which must not hold up an event thread that the data port
-// shares, so it is made on a thread of its own. (Not the synchronous API: its threads take part in
-// polling for the whole process, and made every hit of the data port dearer by a fifth.)
+// shares, so it is made on a thread of its own. (Not the synchronous API: its threads would take
+// part in polling the data port's sockets as well.)
 #pragma once
 
 #include "memo/v1/admin.grpc.pb.h"
