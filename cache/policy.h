@@ -3,8 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "memod/cache/time.h"
 
 namespace memod {
@@ -12,7 +16,14 @@ namespace memod {
 // Who shares the entries of a method.
 enum class Scope {
   kSession,  // one cache per session: the method's answers depend on the session's state
+  kState,    // sessions opened with equal state share one cache and one instance
   kServer,   // one cache for everybody, as functools.lru_cache on a function
+};
+
+// What of a request is part of the key.
+enum class KeyMode {
+  kBytes,    // its bytes as they came
+  kMessage,  // what they decode to: one key for equal messages in different bytes
 };
 
 struct Policy {
@@ -30,8 +41,25 @@ struct Policy {
   // Equal calls share one computation.
   bool coalesce = true;
   // Not a user's choice for a hosted class: a function registered without an instance has server
-  // scope, a method with one has session scope.
+  // scope, a method with one has session scope, or state scope where its class opts in.
   Scope scope = Scope::kSession;
+  // Methods of a session that name the same cache share its bounds (max_entries and
+  // max_entries_total), which they therefore agree in. Empty: the method's name.
+  std::string cache = {};
+
+  // Names are in lower case, and none of memod's own or gRPC's.
+  std::vector<std::string> key_metadata = {};     // part of the key; reaches the computation
+  std::vector<std::string> forward = {};          // reaches it, promised to change no answer
+  std::vector<std::string> answer_metadata = {};  // of the answer: kept with it; the rest is dropped
+
+  KeyMode key_mode = KeyMode::kBytes;
+  // Fields left out of the key, as in "options.trace_id"; through repeated and map fields a path
+  // goes to every element. Makes key_mode kMessage.
+  std::vector<std::string> key_ignore = {};
+
+  // Errors that are remembered, each for its own time; nullopt: as long as there is room. Never
+  // CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE.
+  std::map<absl::StatusCode, std::optional<Duration>> negative = {};
 
   // Whether anything is ever stored.
   bool stores() const { return max_entries.value_or(1) > 0 && max_entries_total.value_or(1) > 0; }
