@@ -6,16 +6,30 @@ void Budget::Enter(Member* member) {
   if (!limit_) return;
   std::vector<LruCache::EntryPtr> removed;  // stays empty: nothing was used before Time::min
   MutexLock lock(mutex_);
-  if (recorded_.contains(member)) return;
-  if (auto oldest = member->EvictOldest(*this, Time::min(), Time::min(), removed)) {
-    Record(member, *oldest);
-  }
+  const auto it = places_.find(member);
+  if (it != places_.end() && !it->second.spared) return;
+  Remove(member);
+  Add(member, member->EvictOldest(*this, {Time::min(), Time::min(), 0}, removed));
 }
 
 void Budget::Leave(Member* member) {
   if (!limit_) return;
   MutexLock lock(mutex_);
-  Forget(member);
+  Remove(member);
+}
+
+void Budget::Guarantee(int64_t charge) {
+  if (!limit_) return;
+  MutexLock lock(mutex_);
+  guaranteed_ = charge;
+  // Those that now have more than is guaranteed. (Those that have no more are spared in their
+  // turn.)
+  while (!spared_.empty() && spared_.rbegin()->first > guaranteed_) {
+    Member* member = spared_.rbegin()->second;
+    const Time oldest = places_.find(member)->second.oldest;
+    Remove(member);
+    Add(member, {.oldest = oldest});
+  }
 }
 
 void Budget::Enforce(Time now) {
@@ -30,24 +44,30 @@ bool Budget::EvictOne(Time now, std::vector<LruCache::EntryPtr>& removed) {
   while (!by_oldest_.empty()) {
     const auto [recorded, member] = *by_oldest_.begin();
     const size_t before = removed.size();
-    const std::optional<Time> oldest = member->EvictOldest(*this, recorded, now, removed);
-    Forget(member);
-    if (oldest) Record(member, *oldest);
+    const Member::Left left = member->EvictOldest(*this, {recorded, now, guaranteed_}, removed);
+    Remove(member);
+    Add(member, left);
     if (removed.size() > before) return true;
   }
   return false;
 }
 
-void Budget::Record(Member* member, Time oldest) {
-  recorded_[member] = oldest;
-  by_oldest_.emplace(oldest, member);
+void Budget::Add(Member* member, const Member::Left& left) {
+  if (!left.oldest) return;
+  places_[member] = {*left.oldest, left.charge, left.spared};
+  if (left.spared) {
+    spared_.emplace(left.charge, member);
+  } else {
+    by_oldest_.emplace(*left.oldest, member);
+  }
 }
 
-void Budget::Forget(Member* member) {
-  const auto it = recorded_.find(member);
-  if (it == recorded_.end()) return;
-  by_oldest_.erase({it->second, member});
-  recorded_.erase(it);
+void Budget::Remove(Member* member) {
+  const auto it = places_.find(member);
+  if (it == places_.end()) return;
+  by_oldest_.erase({it->second.oldest, member});
+  spared_.erase({it->second.charge, member});
+  places_.erase(it);
 }
 
 }  // namespace memod

@@ -18,6 +18,7 @@ struct Counters {
   int64_t evictions = 0;             // entries dropped for lack of room
   int64_t expirations = 0;           // entries dropped for their age
   int64_t too_large = 0;             // answers not stored because they were larger than a bound
+  double compute_seconds = 0;        // what computing took, also if nobody waited to the end
   double compute_seconds_saved = 0;  // over the hits, what computing their answers had taken
 
   Counters& operator+=(const Counters& o) { return Add(o, 1); }
@@ -35,6 +36,7 @@ struct Counters {
     evictions += sign * o.evictions;
     expirations += sign * o.expirations;
     too_large += sign * o.too_large;
+    compute_seconds += sign * o.compute_seconds;
     compute_seconds_saved += sign * o.compute_seconds_saved;
     return *this;
   }
@@ -62,6 +64,13 @@ struct CacheInfo {
   int64_t currsize = 0;            // expired entries count until they are touched or evicted
   int64_t bytes = 0;               // charge of the entries
 
+  // The sum of caches; maxsize is not of their sum.
+  CacheInfo& operator+=(const CacheInfo& o) {
+    counters += o.counters;
+    currsize += o.currsize;
+    bytes += o.bytes;
+    return *this;
+  }
   friend bool operator==(const CacheInfo&, const CacheInfo&) = default;
 };
 

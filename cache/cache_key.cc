@@ -35,7 +35,7 @@ uint64_t SecretHash(std::string_view bytes, uint32_t salt) {
   return hash;
 }
 
-CacheKey::CacheKey(uint32_t method, std::string_view request)
-    : method_(method), request_(request), hash_(SecretHash(request, method)) {}
+CacheKey::CacheKey(uint32_t method, std::string_view bytes)
+    : method_(method), bytes_(bytes), hash_(SecretHash(bytes, method)) {}
 
 }  // namespace memod

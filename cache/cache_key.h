@@ -1,4 +1,5 @@
-// Exactly what an answer depends on: the method and the request's bytes.
+// Exactly what an answer depends on: the method, and bytes that stand for the rest: those of the
+// request, or where metadata or a message is part of the key, what is made of them.
 //
 // Keys are compared in full, never by hash alone. The hash is keyed with a secret drawn when the
 // process starts, so that nobody outside can choose keys that collide.
@@ -14,18 +15,18 @@ namespace memod {
 class CacheKey {
  public:
   // `method` is the id of a MemoizedMethod: unique in the process.
-  CacheKey(uint32_t method, std::string_view request);
+  CacheKey(uint32_t method, std::string_view bytes);
 
   uint32_t method() const { return method_; }
-  std::string_view request() const { return request_; }
+  std::string_view bytes() const { return bytes_; }
   uint64_t hash() const { return hash_; }
 
   // A key whose hash is known from having been made before.
-  CacheKey(uint32_t method, std::string_view request, uint64_t hash)
-      : method_(method), request_(request), hash_(hash) {}
+  CacheKey(uint32_t method, std::string_view bytes, uint64_t hash)
+      : method_(method), bytes_(bytes), hash_(hash) {}
 
   friend bool operator==(const CacheKey& a, const CacheKey& b) {
-    return a.hash_ == b.hash_ && a.method_ == b.method_ && a.request_ == b.request_;
+    return a.hash_ == b.hash_ && a.method_ == b.method_ && a.bytes_ == b.bytes_;
   }
 
   struct Hash {
@@ -34,7 +35,7 @@ class CacheKey {
 
  private:
   uint32_t method_;
-  std::string_view request_;
+  std::string_view bytes_;
   uint64_t hash_;
 };
 

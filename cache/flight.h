@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,14 +22,22 @@
 namespace memod {
 
 class MemoCache;
+class Session;
+struct CacheCall;
 struct MemoizedMethod;
+
+// What a session's computations run on; what `self` is to a method.
+struct Self {
+  std::shared_ptr<const void> instance;  // of a hosted class; null: none
+  Metadata metadata;                     // captured when the session was opened
+};
 
 // How an answer came: what goes out as `memo-cache`.
 enum class CacheStatus { kHit, kMiss, kCoalesced, kBypass };
 
 // What a caller is told.
 struct Outcome {
-  absl::StatusOr<Answer::Ref> answer;
+  absl::StatusOr<Answer::Ref> answer;  // never a reference to a remembered error, but the error
   CacheStatus status = CacheStatus::kMiss;
   Duration age = Duration::zero();  // of a hit: since it was computed
 };
@@ -51,9 +60,11 @@ class Flight {
 
   const MemoizedMethod& method() const { return method_; }
   std::string_view request() const { return request_; }
+  // What the method's policy takes from its caller's metadata: key.metadata and forward.
+  const Metadata& metadata() const { return metadata_; }
   const CacheKey& key() const { return key_; }
   // What the computation runs on, once it has begun. Null in server scope.
-  const std::shared_ptr<const void>& instance() const { return instance_; }
+  const std::shared_ptr<const Self>& self() const { return self_; }
   MemoCache& cache() const { return *cache_; }
   // The flight whose computation makes this nested call; null: none. It outlives this flight's
   // computation, which runs within it.
@@ -84,6 +95,7 @@ class Flight {
   struct Waiting {
     Waiter* waiter;
     CacheStatus status;
+    const Session* session;  // whose call it is, only to be compared; null: nobody's
   };
   using Waiters = absl::InlinedVector<Waiting, 1>;
   // What the cache's mutex guards; reached through MemoCache::StateOf only.
@@ -91,28 +103,25 @@ class Flight {
     Waiters waiters;
     bool running = false;   // in the cache's list of flights, at `position`
     bool joinable = false;  // in the cache's map of flights: stores its answer, can be joined
-    bool begun = false;     // being computed: `instance_` is in use
-    Time begun_at{};
+    std::optional<Time> begun_at;  // being computed since: `self_` is in use
     std::list<std::shared_ptr<Flight>>::iterator position;
   };
 
-  Flight(std::shared_ptr<MemoCache> cache, const MemoizedMethod& method, const CacheKey& key,
-         std::shared_ptr<const void> instance, const Flight* parent, bool counted, Time now);
+  Flight(std::shared_ptr<MemoCache> cache, const CacheCall& call, bool counted);
 
   const std::shared_ptr<MemoCache> cache_;
   const MemoizedMethod& method_;
   const std::string request_;
-  const CacheKey key_;                    // over request_
-  std::shared_ptr<const void> instance_;  // gone if cancelled before it began
+  const std::string key_bytes_;  // empty where the key is over request_
+  const CacheKey key_;
+  const Metadata metadata_;
+  std::shared_ptr<const Self> self_;  // gone if cancelled before it began
   const Flight* const parent_;
   const int depth_;
   const bool counted_;  // false for a bypass
   const Time deadline_;
 
   std::atomic<bool> cancelled_{false};
-  // As many as state_.waiters; of a nested flight 0 once it was told that it is cancelled with its
-  // parent, and then nobody joins it any more.
-  mutable std::atomic<int> waiting_{0};
   State state_;
 };
 

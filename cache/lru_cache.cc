@@ -20,22 +20,20 @@ LruCache::Entry::Entry(Value v, const CacheKey& key)
     : value(std::move(v)),
       hash_(key.hash()),
       method_(key.method()),
-      request_size_(static_cast<uint32_t>(key.request().size())) {
-  std::memcpy(reinterpret_cast<char*>(this + 1), key.request().data(), request_size_);
+      key_size_(static_cast<uint32_t>(key.bytes().size())) {
+  std::memcpy(reinterpret_cast<char*>(this + 1), key.bytes().data(), key_size_);
 }
 
 CacheKey LruCache::Entry::key() const {
-  return CacheKey(method_, {reinterpret_cast<const char*>(this + 1), request_size_}, hash_);
+  return CacheKey(method_, {reinterpret_cast<const char*>(this + 1), key_size_}, hash_);
 }
 
 int64_t LruCache::Entry::charge() const {
-  return static_cast<int64_t>(sizeof(Entry)) + request_size_ + kIndexCharge +
-         value.answer->charge();
+  return static_cast<int64_t>(sizeof(Entry)) + key_size_ + kIndexCharge + value.answer->charge();
 }
 
 int64_t LruCache::Charge(const CacheKey& key, const Answer& answer) {
-  return static_cast<int64_t>(sizeof(Entry) + key.request().size()) + kIndexCharge +
-         answer.charge();
+  return static_cast<int64_t>(sizeof(Entry) + key.bytes().size()) + kIndexCharge + answer.charge();
 }
 
 void LruCache::EntryDeleter::operator()(Entry* entry) const {
@@ -62,10 +60,15 @@ const LruCache::Entry* LruCache::Lookup(const CacheKey& key, Time now) {
   return entry;
 }
 
+const LruCache::Entry* LruCache::Peek(const CacheKey& key) const {
+  const auto it = index_.find(key);
+  return it == index_.end() ? nullptr : *it;
+}
+
 int64_t LruCache::Insert(const CacheKey& key, Value value, Time now,
                          std::vector<EntryPtr>& removed) {
   if (const auto it = index_.find(key); it != index_.end()) removed.push_back(Remove(*it));
-  void* memory = ::operator new(sizeof(Entry) + key.request().size());
+  void* memory = ::operator new(sizeof(Entry) + key.bytes().size());
   Entry* entry = new (memory) Entry(std::move(value), key);
   index_.insert(entry);
   LinkNewest(entry, now);
@@ -95,6 +98,14 @@ std::unique_ptr<LruCache::Contents> LruCache::Clear() {
   contents->receipt_ = std::exchange(held_, {});
   newest_ = nullptr;
   return contents;
+}
+
+void LruCache::RemoveMethod(uint32_t method, std::vector<EntryPtr>& removed) {
+  for (const Entry* entry = oldest_; entry != nullptr;) {
+    const Entry* next = entry->newer_;
+    if (entry->method_ == method) removed.push_back(Remove(entry));
+    entry = next;
+  }
 }
 
 void LruCache::LinkNewest(Entry* entry, Time now) {

@@ -52,6 +52,9 @@ class LruCache {
   // of those were evicted, not replaced.
   int64_t Insert(const CacheKey& key, Value value, Time now, std::vector<EntryPtr>& removed);
 
+  // The same without touching it.
+  const Entry* Peek(const CacheKey& key) const;
+
   // Takes out `entry`, which is of this cache.
   EntryPtr Remove(const Entry* entry);
 
@@ -60,6 +63,8 @@ class LruCache {
 
   // Takes out everything at once, in O(1). Null if there was nothing.
   std::unique_ptr<Contents> Clear();
+  // Takes out the entries of one method, walking all.
+  void RemoveMethod(uint32_t method, std::vector<EntryPtr>& removed);
 
   // What the entry for `key` with `answer` would be charged: key + value + what an entry costs.
   static int64_t Charge(const CacheKey& key, const Answer& answer);
@@ -116,8 +121,8 @@ class LruCache::Entry {
   Time last_used_;
   const uint64_t hash_;
   const uint32_t method_;
-  const uint32_t request_size_;
-  // The request's bytes follow.
+  const uint32_t key_size_;
+  // The key's bytes follow.
 };
 
 class LruCache::Contents {

@@ -48,9 +48,10 @@ struct Policy {
   std::string cache = {};
 
   // Names are in lower case, and none of memod's own or gRPC's.
-  std::vector<std::string> key_metadata = {};     // part of the key; reaches the computation
-  std::vector<std::string> forward = {};          // reaches it, promised to change no answer
-  std::vector<std::string> answer_metadata = {};  // of the answer: kept with it; the rest is dropped
+  std::vector<std::string> key_metadata = {};  // part of the key; reaches the computation
+  std::vector<std::string> forward = {};       // reaches it, promised to change no answer
+  std::vector<std::string> answer_metadata =
+      {};  // of the answer: kept with it; the rest is dropped
 
   KeyMode key_mode = KeyMode::kBytes;
   // Fields left out of the key, as in "options.trace_id"; through repeated and map fields a path

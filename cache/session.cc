@@ -1,5 +1,6 @@
 #include "memod/cache/session.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -21,43 +22,34 @@ absl::Status SessionClosed() {
                    "the session was closed while the call waited");
 }
 
-// Counts an instance as long as it is really there.
-struct CountedInstance {
-  ~CountedInstance() {
-    instance.reset();
-    context.instances.fetch_sub(1, std::memory_order_relaxed);
-  }
-  CacheContext& context;
-  std::shared_ptr<const void> instance;
-};
-
-std::shared_ptr<const void> DestroyedOnReaper(CacheContext& context,
-                                              std::shared_ptr<const void> instance) {
-  if (instance == nullptr) return nullptr;
-  context.instances.fetch_add(1, std::memory_order_relaxed);
-  const void* pointer = instance.get();
-  std::shared_ptr<CountedInstance> counted(new CountedInstance{context, std::move(instance)});
-  return std::shared_ptr<const void>(pointer,
-                                     [&context, counted = std::move(counted)](const void*) mutable {
+// Destroyed on the reaper, and counted as long as it is really there.
+std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
+  struct Counted {
+    ~Counted() {
+      const bool counted = self.instance != nullptr;
+      self.instance.reset();
+      if (counted) context.instances.fetch_sub(1, std::memory_order_relaxed);
+    }
+    CacheContext& context;
+    Self self;
+  };
+  if (self.instance != nullptr) context.instances.fetch_add(1, std::memory_order_relaxed);
+  std::shared_ptr<Counted> counted(new Counted{context, std::move(self)});
+  const Self* pointer = &counted->self;
+  return std::shared_ptr<const Self>(pointer,
+                                     [&context, counted = std::move(counted)](const Self*) mutable {
                                        context.reaper.Add(std::move(counted));
                                      });
 }
 
 }  // namespace
 
-std::shared_ptr<Incarnation> Incarnation::Make(CacheContext& context, int max_depth,
-                                               std::string state_type,
-                                               std::shared_ptr<const void> instance) {
-  return std::shared_ptr<Incarnation>(
-      new Incarnation{std::move(state_type), DestroyedOnReaper(context, std::move(instance)),
-                      MemoCache::Make(context, max_depth)});
-}
-
-Session::Session(std::string id, std::string handle, std::string peer, Time opened_at,
-                 OnClose on_close, std::shared_ptr<Incarnation> incarnation)
+Session::Session(std::string id, std::string handle, std::string peer, Metadata metadata,
+                 Time opened_at, OnClose on_close, std::shared_ptr<Incarnation> incarnation)
     : id_(std::move(id)),
       handle_(std::move(handle)),
       peer_(std::move(peer)),
+      metadata_(std::move(metadata)),
       opened_at_(opened_at),
       on_close_(std::move(on_close)),
       incarnation_(std::move(incarnation)) {}
@@ -68,12 +60,15 @@ std::shared_ptr<Incarnation> Session::incarnation() const {
 }
 
 SessionTable::SessionTable(CacheContext& context, const Limits& limits)
-    : context_(context), limits_(limits), shared_(Incarnation::Make(context, limits.max_depth)) {}
+    : context_(context),
+      limits_(limits),
+      shared_(new Incarnation(
+          "", nullptr, MemoCache::Make(context, limits.max_depth, /*guaranteed=*/false), "")) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
   shared_->cache->Detach();
-  shared_->cache->Abort([] { return absl::UnavailableError("the server is stopping"); });
+  shared_->cache->Abort(nullptr, [] { return absl::UnavailableError("the server is stopping"); });
 }
 
 absl::Status SessionTable::CheckRoom() const {
@@ -89,50 +84,104 @@ absl::Status SessionTable::RoomLocked() const {
                                 limits_.max_sessions, " (session.max)"));
 }
 
-std::shared_ptr<Incarnation> SessionTable::Incarnate(std::string state_type,
-                                                     std::shared_ptr<const void> instance) {
-  return Incarnation::Make(context_, limits_.max_depth, std::move(state_type), std::move(instance));
+// Incarnations
+
+std::shared_ptr<Incarnation> SessionTable::Incarnate(std::string state_type, Self self,
+                                                     std::string shared_key) {
+  return Make(std::move(state_type), OnReaper(context_, std::move(self)), std::move(shared_key));
 }
 
-absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(
-    std::shared_ptr<Incarnation> incarnation, std::string peer, Time now,
-    Session::OnClose on_close) {
-  std::shared_ptr<Session> session;
-  {
-    MutexLock lock(mutex_);
-    if (absl::Status room = RoomLocked(); !room.ok()) return room;
-    std::string id = NewId();
-    while (by_id_.contains(id)) id = NewId();
-    session.reset(new Session(id, NewHandle(), std::move(peer), now, std::move(on_close),
-                              std::move(incarnation)));
-    by_id_.emplace(std::move(id), session);
-    // Within the same step: a Close that finds the session must find its handle, too.
-    MutexLock handles_lock(handles_mutex_);
-    by_handle_.emplace(session->handle(), session);
+std::shared_ptr<Incarnation> SessionTable::Make(std::string state_type,
+                                                std::shared_ptr<const Self> self,
+                                                std::string shared_key) {
+  return std::shared_ptr<Incarnation>(new Incarnation(
+      std::move(state_type), std::move(self),
+      MemoCache::Make(context_, limits_.max_depth, /*guaranteed=*/true), std::move(shared_key)));
+}
+
+std::shared_ptr<Incarnation> SessionTable::FindShared(std::string_view shared_key) const {
+  MutexLock lock(mutex_);
+  const auto it = by_shared_key_.find(shared_key);
+  return it == by_shared_key_.end() ? nullptr : it->second.lock();
+}
+
+std::shared_ptr<Incarnation> SessionTable::Enter(std::shared_ptr<Incarnation> incarnation) {
+  if (!incarnation->shared_key.empty()) {
+    const auto it = by_shared_key_.find(incarnation->shared_key);
+    if (it != by_shared_key_.end()) {
+      incarnation = it->second.lock();
+    } else {
+      // It may be one whose last session has closed meanwhile: its instance is as good as ever, its
+      // cache is detached.
+      incarnation = Make(incarnation->state_type, incarnation->self, incarnation->shared_key);
+      by_shared_key_.emplace(incarnation->shared_key, incarnation);
+    }
   }
+  ++incarnation->sessions_;
+  return incarnation;
+}
+
+Receipt SessionTable::Leave(Incarnation& incarnation) {
+  if (--incarnation.sessions_ > 0) return {};
+  if (!incarnation.shared_key.empty()) by_shared_key_.erase(incarnation.shared_key);
+  const MemoCache::Released released = incarnation.cache->Detach();
+  for (const auto& [method, info] : released.history) At(history_, *method) += info.counters;
+  return released.receipt;
+}
+
+int64_t SessionTable::CountSharing(const Session& session) const {
+  MutexLock lock(mutex_);
+  const std::shared_ptr<Incarnation> incarnation = session.incarnation();
+  return incarnation == nullptr ? 0 : incarnation->sessions_;
+}
+
+// Sessions
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(
+    std::shared_ptr<Incarnation> incarnation, Opener opener, Time now, Session::OnClose on_close) {
+  std::shared_ptr<Incarnation> entered;  // so that what it replaces goes after the lock
+  std::shared_ptr<Session> session;
+  MutexLock lock(mutex_);
+  if (absl::Status room = RoomLocked(); !room.ok()) return room;
+  entered = Enter(incarnation);
+  std::string id = NewId();
+  while (by_id_.contains(id)) id = NewId();
+  session.reset(new Session(id, NewHandle(), std::move(opener.peer), std::move(opener.metadata),
+                            now, std::move(on_close), std::move(entered)));
+  by_id_.emplace(std::move(id), session);
+  Guarantee();
+  // Within the same step: a Close that finds the session must find its handle, too.
+  MutexLock handles_lock(handles_mutex_);
+  by_handle_.emplace(session->handle(), session);
   return session;
+}
+
+void SessionTable::Guarantee() {
+  if (limits_.guaranteed_bytes == 0 || !context_.bytes.limit() || by_id_.empty()) return;
+  const int64_t part = *context_.bytes.limit() / static_cast<int64_t>(by_id_.size());
+  context_.bytes.Guarantee(std::min(limits_.guaranteed_bytes, part));
 }
 
 absl::StatusOr<Receipt> SessionTable::Update(Session& session,
                                              std::shared_ptr<Incarnation> incarnation) {
+  std::shared_ptr<Incarnation> former;  // let go after the lock
   MutexLock lock(mutex_);
   {
     MutexLock session_lock(session.mutex_);
     if (session.incarnation_ == nullptr) return SessionNotFound();
-    session.incarnation_.swap(incarnation);
+    former = session.incarnation_;
+    session.incarnation_ = Enter(incarnation);
     std::erase_if(session.superseded_, [](const auto& cache) { return cache.expired(); });
-    session.superseded_.push_back(incarnation->cache);
+    session.superseded_.push_back(former->cache);
   }
-  const MemoCache::Released released = incarnation->cache->Detach();
-  Add(history_, released);
-  return released.receipt;
+  return Leave(*former);
 }
 
 std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& session,
                                            CloseReason reason) {
   std::shared_ptr<Incarnation> incarnation;
   std::vector<std::weak_ptr<MemoCache>> superseded;
-  MemoCache::Released released;
+  Receipt receipt;
   {
     MutexLock lock(mutex_);
     {
@@ -141,20 +190,20 @@ std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& sessi
       incarnation.swap(session->incarnation_);
       superseded.swap(session->superseded_);
     }
-    released = incarnation->cache->Detach();
+    receipt = Leave(*incarnation);
     by_id_.erase(session->id());
-    Add(history_, released);
+    Guarantee();
   }
   {
     MutexLock lock(handles_mutex_);
     by_handle_.erase(session->handle());
   }
-  incarnation->cache->Abort(&SessionClosed);
+  incarnation->cache->Abort(session.get(), &SessionClosed);
   for (const auto& weak : superseded) {
-    if (const auto cache = weak.lock()) cache->Abort(&SessionClosed);
+    if (const auto cache = weak.lock()) cache->Abort(session.get(), &SessionClosed);
   }
-  session->on_close_(*session, reason, released.receipt);
-  return released.receipt;
+  session->on_close_(*session, reason, receipt);
+  return receipt;
 }
 
 void SessionTable::CloseAll(CloseReason reason) {
@@ -188,25 +237,35 @@ int64_t SessionTable::size() const {
   return static_cast<int64_t>(by_id_.size());
 }
 
-CacheInfo SessionTable::Info(const MemoizedMethod& method) const {
+// Over all of them
+
+SessionTable::Totals SessionTable::GetTotals() const {
   // One step fixes which caches there are and what is history; a cache that is closed after it
   // keeps its counters, so none is missed or counted twice.
-  CacheInfo info;
+  Totals totals;
   std::vector<std::shared_ptr<MemoCache>> caches;
   {
     MutexLock lock(mutex_);
     caches = Caches();
-    if (method.id < history_.size()) info.counters += history_[method.id];
-    if (method.id < baselines_.size()) info.counters -= baselines_[method.id];
+    totals.baselines = baselines_;
+    for (const Counters& counters : history_) totals.history.emplace_back().counters = counters;
   }
   for (const auto& cache : caches) {
-    const CacheInfo part = cache->History(method);
-    info.counters += part.counters;
-    info.currsize += part.currsize;
-    info.bytes += part.bytes;
+    for (const auto& [method, info] : cache->GetHistory()) At(totals.history, *method) += info;
   }
+  return totals;
+}
+
+CacheInfo SessionTable::Totals::History(const MemoizedMethod& method) const {
+  CacheInfo info = method.id < history.size() ? history[method.id] : CacheInfo{};
   const bool one_cache = method.policy.scope == Scope::kServer;
   info.maxsize = one_cache ? method.policy.max_entries : method.policy.max_entries_total;
+  return info;
+}
+
+CacheInfo SessionTable::Totals::Info(const MemoizedMethod& method) const {
+  CacheInfo info = History(method);
+  if (method.id < baselines.size()) info.counters -= baselines[method.id];
   return info;
 }
 
@@ -217,11 +276,11 @@ Receipt SessionTable::Clear(Session* session, const MemoizedMethod* method) {
   }
   Receipt receipt;
   MutexLock lock(mutex_);
-  ById counters = history_;
+  std::vector<Counters> counters = history_;
   for (const auto& cache : Caches()) {
     const MemoCache::Released released = cache->Clear(method);
-    Add(counters, released);
     receipt += released.receipt;
+    for (const auto& [used, info] : released.history) At(counters, *used) += info.counters;
   }
   if (method == nullptr) {
     baselines_ = std::move(counters);
@@ -235,18 +294,13 @@ std::vector<std::shared_ptr<MemoCache>> SessionTable::Caches() const {
   std::vector<std::shared_ptr<MemoCache>> caches = {shared_->cache};
   caches.reserve(by_id_.size() + 1);
   for (const auto& [id, session] : by_id_) {
-    if (const auto incarnation = session->incarnation()) caches.push_back(incarnation->cache);
+    const auto incarnation = session->incarnation();
+    if (incarnation->shared_key.empty()) caches.push_back(incarnation->cache);
+  }
+  for (const auto& [key, incarnation] : by_shared_key_) {
+    caches.push_back(incarnation.lock()->cache);
   }
   return caches;
-}
-
-Counters& SessionTable::At(ById& counters, const MemoizedMethod& method) {
-  if (counters.size() <= method.id) counters.resize(method.id + 1);
-  return counters[method.id];
-}
-
-void SessionTable::Add(ById& to, const MemoCache::Released& released) {
-  for (const auto& [method, counters] : released.methods) At(to, *method) += counters;
 }
 
 }  // namespace memod

@@ -22,19 +22,29 @@
 
 namespace memod {
 
-// What a session is between two changes of its state. Immutable; the cache has its own mutex.
+// What a session is between two changes of its state, or what all sessions are that have equal
+// state, where they share it. Immutable; the cache has its own mutex.
 struct Incarnation {
-  // `instance` is what hosted methods run on; null: none. Wherever its last reference is dropped,
-  // it is destroyed on the context's reaper, never on a call's path.
-  static std::shared_ptr<Incarnation> Make(CacheContext& context, int max_depth,
-                                           std::string state_type = "",
-                                           std::shared_ptr<const void> instance = nullptr);
-
   // Type of the state, as in "memo.examples.v1.SlowAdderState"; empty: no instance.
   const std::string state_type;
-  // Also kept alive by each running computation, as a running method keeps `self`.
-  const std::shared_ptr<const void> instance;
+  // Also kept alive by each running computation, as a running method keeps `self`. Wherever its
+  // last reference is dropped, it is destroyed on the context's reaper, never on a call's path.
+  const std::shared_ptr<const Self> self;
   const std::shared_ptr<MemoCache> cache;
+  // State scope: everything that its answers depend on. Sessions with the same share it. Empty: it
+  // is its one session's own.
+  const std::string shared_key;
+
+ private:
+  friend class SessionTable;
+  Incarnation(std::string state_type, std::shared_ptr<const Self> self,
+              std::shared_ptr<MemoCache> cache, std::string shared_key)
+      : state_type(std::move(state_type)),
+        self(std::move(self)),
+        cache(std::move(cache)),
+        shared_key(std::move(shared_key)) {}
+
+  int64_t sessions_ = 0;  // that are on it; guarded by the table's mutex
 };
 
 // Why a session was closed. Logged, and told to whoever holds it.
@@ -51,6 +61,8 @@ class Session {
   // A secret: 256 random bits. Never logged.
   const std::string& handle() const { return handle_; }
   const std::string& peer() const { return peer_; }
+  // What it keeps from the call that opened it, for every computation.
+  const Metadata& metadata() const { return metadata_; }
   Time opened_at() const { return opened_at_; }
 
   // Null once closed.
@@ -58,18 +70,19 @@ class Session {
 
  private:
   friend class SessionTable;
-  Session(std::string id, std::string handle, std::string peer, Time opened_at, OnClose on_close,
-          std::shared_ptr<Incarnation> incarnation);
+  Session(std::string id, std::string handle, std::string peer, Metadata metadata, Time opened_at,
+          OnClose on_close, std::shared_ptr<Incarnation> incarnation);
 
   const std::string id_;
   const std::string handle_;
   const std::string peer_;
+  const Metadata metadata_;
   const Time opened_at_;
   const OnClose on_close_;
 
   mutable Mutex mutex_;
   std::shared_ptr<Incarnation> incarnation_ ABSL_GUARDED_BY(mutex_);  // null once closed
-  // Caches of former states whose computations may still have waiters.
+  // Caches of former states, where calls of this session may still wait.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -80,6 +93,8 @@ class SessionTable {
   struct Limits {
     int64_t max_sessions = 100'000;
     int max_depth = 1000;  // of nested calls
+    // Of the bytes of all caches; each session has at least this, or an equal part if that is less.
+    int64_t guaranteed_bytes = 0;
   };
 
   // `context` outlives the table.
@@ -91,17 +106,25 @@ class SessionTable {
   // work; Open looks again.
   absl::Status CheckRoom() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // An incarnation for Open or Update.
-  std::shared_ptr<Incarnation> Incarnate(std::string state_type,
-                                         std::shared_ptr<const void> instance);
-
-  // RESOURCE_EXHAUSTED: as many sessions are open as may be.
-  absl::StatusOr<std::shared_ptr<Session>> Open(std::shared_ptr<Incarnation> incarnation,
-                                                std::string peer, Time now,
-                                                Session::OnClose on_close)
+  // An incarnation for Open or Update. `shared_key`: see Incarnation.
+  std::shared_ptr<Incarnation> Incarnate(std::string state_type, Self self,
+                                         std::string shared_key = "");
+  // The one that open sessions share by this key; null: there is none. Nothing here keeps it so.
+  std::shared_ptr<Incarnation> FindShared(std::string_view shared_key) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Swaps the state in; what the former one's cache held is released.
+  // Opens a session on `incarnation`, or on the one that others share by the same key.
+  // RESOURCE_EXHAUSTED: as many sessions are open as may be.
+  struct Opener {
+    std::string peer;
+    Metadata metadata;
+  };
+  absl::StatusOr<std::shared_ptr<Session>> Open(std::shared_ptr<Incarnation> incarnation,
+                                                Opener opener, Time now, Session::OnClose on_close)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Swaps the state in, as in Open; what the former one's cache held is released, unless others
+  // share it.
   // NOT_FOUND: the session is closed, which it stays.
   absl::StatusOr<Receipt> Update(Session& session, std::shared_ptr<Incarnation> incarnation)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -122,19 +145,40 @@ class SessionTable {
   // Of methods in server scope.
   const std::shared_ptr<Incarnation>& shared() const { return shared_; }
 
-  // cache_info of a method over all sessions, those closed since included: the counters since the
-  // method was last cleared as a whole. (Of one session: MemoCache::Info.)
-  CacheInfo Info(const MemoizedMethod& method) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // cache_info of each method used at all, over all sessions, those closed since included. (Of one
+  // session: MemoCache::Info.)
+  struct Totals {
+    std::vector<CacheInfo> history;   // by the method's id; what counts only grows
+    std::vector<Counters> baselines;  // the counters when the method was last cleared as a whole
+    // Since it was.
+    CacheInfo Info(const MemoizedMethod& method) const;
+    CacheInfo History(const MemoizedMethod& method) const;
+  };
+  Totals GetTotals() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Sessions that are on the incarnation of `session`: 1 unless they share their state; 0: closed.
+  int64_t CountSharing(const Session& session) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Drops entries of one method (null: of all) of one session (null: of all, and what they share).
   Receipt Clear(Session* session, const MemoizedMethod* method) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   absl::Status RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Counters of methods, by their ids.
-  using ById = std::vector<Counters>;
-  static Counters& At(ById& counters, const MemoizedMethod& method);
-  static void Add(ById& to, const MemoCache::Released& released);
+  std::shared_ptr<Incarnation> Make(std::string state_type, std::shared_ptr<const Self> self,
+                                    std::string shared_key);
+  // One more session is on it, or on the one that it returns instead.
+  std::shared_ptr<Incarnation> Enter(std::shared_ptr<Incarnation> incarnation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One session less; of the last one, what it held is released.
+  Receipt Leave(Incarnation& incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Guarantee() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // By the ids of methods.
+  template <typename T>
+  static T& At(std::vector<T>& by_id, const MemoizedMethod& method) {
+    if (by_id.size() <= method.id) by_id.resize(method.id + 1);
+    return by_id[method.id];
+  }
   // The caches of all open sessions, and the one that they share.
   std::vector<std::shared_ptr<MemoCache>> Caches() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -143,25 +187,28 @@ class SessionTable {
   const std::shared_ptr<Incarnation> shared_;
 
   mutable Mutex handles_mutex_;
-  struct HandleHash {
+  struct BytesHash {
     using is_transparent = void;
-    size_t operator()(std::string_view handle) const { return SecretHash(handle); }
+    size_t operator()(std::string_view bytes) const { return SecretHash(bytes); }
   };
-  struct HandleEq {
+  struct BytesEq {
     using is_transparent = void;
     bool operator()(std::string_view a, std::string_view b) const { return a == b; }
   };
-  absl::flat_hash_map<std::string, std::shared_ptr<Session>, HandleHash, HandleEq> by_handle_
+  absl::flat_hash_map<std::string, std::shared_ptr<Session>, BytesHash, BytesEq> by_handle_
       ABSL_GUARDED_BY(handles_mutex_);
 
   // Lock order: mutex_, then handles_mutex_ or a session's, then a budget's, then a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
+  // Those that sessions share, by their key, which is their own. Weak: the sessions keep them.
+  absl::flat_hash_map<std::string_view, std::weak_ptr<Incarnation>, BytesHash, BytesEq>
+      by_shared_key_ ABSL_GUARDED_BY(mutex_);
   // Of closed sessions and former states. A session's counters move here in the very step that
   // takes it off by_id_, so that totals never dip.
-  ById history_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Counters> history_ ABSL_GUARDED_BY(mutex_);
   // The counters over all when a method was last cleared as a whole.
-  ById baselines_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Counters> baselines_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace memod

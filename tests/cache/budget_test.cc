@@ -24,13 +24,14 @@ TEST_F(TotalEntriesTest, EvictsTheLeastRecentlyUsedOfAllSessions) {
   Get(u_, m_, "a");
   EXPECT_EQ(Get(s_, m_, "a"), "hit =a");
   Get(u_, m_, "b");  // the oldest is t's
-  EXPECT_EQ(m_.total_entries.used(), 3);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 3);
   EXPECT_EQ(Counts(Info(t_, m_)), "misses 1, computations 1, evictions 1, currsize 0");
   Get(t_, m_, "c");  // now u's first
   EXPECT_EQ(Get(s_, m_, "a"), "hit =a");
   EXPECT_EQ(Get(u_, m_, "b"), "hit =b");
   EXPECT_EQ(Get(t_, m_, "c"), "hit =c");
-  EXPECT_EQ(Counts(table_->Info(m_)), "hits 4, misses 5, computations 5, evictions 2, currsize 3");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m_)),
+            "hits 4, misses 5, computations 5, evictions 2, currsize 3");
 }
 
 TEST_F(TotalEntriesTest, IsExactWhenOldEntriesWereUsedSinceTheyWereRecorded) {
@@ -50,10 +51,11 @@ TEST_F(TotalEntriesTest, IsExactWhenOldEntriesWereUsedSinceTheyWereRecorded) {
 }
 
 TEST_F(TotalEntriesTest, IsTheMaxsizeOfTheTotalOnly) {
-  EXPECT_EQ(table_->Info(m_).maxsize, 3);
+  EXPECT_EQ(table_->GetTotals().Info(m_).maxsize, 3);
   EXPECT_EQ(Info(s_, m_).maxsize, std::nullopt);
-  EXPECT_EQ(table_->Info(Method({.max_entries = 5})).maxsize, std::nullopt);
-  EXPECT_EQ(table_->Info(Method({.max_entries = 5, .scope = Scope::kServer})).maxsize, 5);
+  EXPECT_EQ(table_->GetTotals().Info(Method({.max_entries = 5})).maxsize, std::nullopt);
+  EXPECT_EQ(table_->GetTotals().Info(Method({.max_entries = 5, .scope = Scope::kServer})).maxsize,
+            5);
 }
 
 TEST_F(TotalEntriesTest, HoldsBesideMaxEntries) {
@@ -63,12 +65,12 @@ TEST_F(TotalEntriesTest, HoldsBesideMaxEntries) {
   for (const char* key : {"a", "b"}) Get(t_, m, key);
   EXPECT_EQ(Info(s_, m).currsize, 1);
   EXPECT_EQ(Get(s_, m, "c"), "hit =c");
-  EXPECT_EQ(table_->Info(m).currsize, 3);
+  EXPECT_EQ(table_->GetTotals().Info(m).currsize, 3);
 }
 
 TEST_F(TotalEntriesTest, ReplacingDoesNotUseMore) {
   for (int i = 0; i < 10; ++i) Get(s_, m_, "a", Control::kRefresh);
-  EXPECT_EQ(m_.total_entries.used(), 1);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 1);
 }
 
 TEST_F(TotalEntriesTest, ExpiredEntryThatIsEvictedIsAnExpiration) {
@@ -84,20 +86,20 @@ TEST_F(TotalEntriesTest, ExpiredEntryThatIsTouchedIsGivenBack) {
   Get(s_, m, "a");
   Advance(seconds(11));
   Get(s_, m, "a", Control::kOnlyIfCached);
-  EXPECT_EQ(m.total_entries.used(), 0);
+  EXPECT_EQ(m.bounds->total_entries.used(), 0);
 }
 
 TEST_F(TotalEntriesTest, ClearGivesBackAndTheCacheIsEvictedFromAgain) {
   for (const char* key : {"a", "b", "c"}) Get(s_, m_, key);
   table_->Clear(s_.get(), &m_);
-  EXPECT_EQ(m_.total_entries.used(), 0);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 0);
   Get(t_, m_, "d");
   for (const char* key : {"a", "b"}) Get(s_, m_, key);
   Get(t_, m_, "d");
   Get(t_, m_, "e");  // s's first is the oldest again
   EXPECT_EQ(Get(s_, m_, "a", Control::kOnlyIfCached), "miss NOT_CACHED");
   EXPECT_EQ(Get(t_, m_, "d"), "hit =d");
-  EXPECT_EQ(m_.total_entries.used(), 3);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 3);
 }
 
 TEST_F(TotalEntriesTest, CacheThatWasEmptiedByEvictionComesBack) {
@@ -115,9 +117,9 @@ TEST_F(TotalEntriesTest, CloseAndUpdateGiveBack) {
   Get(t_, m_, "a");
   Get(u_, m_, "a");
   Close(s_);
-  EXPECT_EQ(m_.total_entries.used(), 2);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 2);
   Update(t_, "");
-  EXPECT_EQ(m_.total_entries.used(), 1);
+  EXPECT_EQ(m_.bounds->total_entries.used(), 1);
   Get(t_, m_, "b");
   Get(t_, m_, "c");
   EXPECT_EQ(Get(u_, m_, "a"), "hit =a");
@@ -189,7 +191,7 @@ TEST_F(MaxBytesTest, ServerScopeAndSessionsShareTheBound) {
   const auto& shared = Method({.scope = Scope::kServer});
   GetV(s_, shared, "a");
   for (const char* key : {"a", "b", "c"}) GetV(s_, m_, key);
-  EXPECT_EQ(table_->Info(shared).currsize, 0);
+  EXPECT_EQ(table_->GetTotals().Info(shared).currsize, 0);
   for (const char* key : {"a", "b", "c"}) GetV(s_, shared, key);
   EXPECT_EQ(Info(s_, m_).currsize, 0);
   table_->Clear(nullptr, &shared);
@@ -210,10 +212,9 @@ TEST_F(MaxBytesTest, CloseGivesBack) {
 // The budget by itself
 
 struct FakeMember final : Budget::Member {
-  std::optional<Time> EvictOldest(const Budget&, Time not_after, Time,
-                                  std::vector<LruCache::EntryPtr>& removed) override {
+  Left EvictOldest(const Budget&, const Eviction&, std::vector<LruCache::EntryPtr>&) override {
     ++asked;
-    return last_used;
+    return {.oldest = last_used};
   }
   std::optional<Time> last_used;
   int asked = 0;

@@ -40,7 +40,7 @@ TEST(CacheKeyTest, EqualHashesAloneDoNotMakeKeysEqual) {
 
 TEST(CacheKeyTest, IsAViewThatCopiesNoBytes) {
   const std::string request = "request";
-  EXPECT_EQ(CacheKey(1, request).request().data(), request.data());
+  EXPECT_EQ(CacheKey(1, request).bytes().data(), request.data());
 }
 
 TEST(CacheKeyTest, IsMadeAgainFromItsHash) {

@@ -94,21 +94,40 @@ void CacheTest::TearDown() {
   EXPECT_EQ(context_.instances, 0);
   EXPECT_EQ(context_.flights, 0);
   EXPECT_EQ(context_.bytes.used(), 0);
-  for (const MemoizedMethod& method : methods_) EXPECT_EQ(method.total_entries.used(), 0);
+  for (const MemoizedMethod& method : methods_) EXPECT_EQ(method.bounds->total_entries.used(), 0);
 }
 
 const MemoizedMethod& CacheTest::Method(const Policy& policy) {
   const auto id = static_cast<uint32_t>(methods_.size());
-  return methods_.emplace_back(id, absl::StrCat("/test.Service/Method", id), policy);
+  std::shared_ptr<CacheBounds> bounds;
+  if (!policy.cache.empty()) {
+    auto& named = named_[policy.cache];
+    if (named == nullptr) named = std::make_shared<CacheBounds>(policy.cache, policy);
+    bounds = named;
+  }
+  return methods_.emplace_back(id, absl::StrCat("/test.Service/Method", id), policy, bounds);
 }
 
-std::shared_ptr<Incarnation> CacheTest::Incarnate(std::string state) {
-  return table_->Incarnate("test.State", std::make_shared<Instance>(std::move(state), alive_));
+std::shared_ptr<Incarnation> CacheTest::Incarnate(std::string state, bool shared) {
+  if (shared) {
+    if (auto incarnation = table_->FindShared("key " + state)) return incarnation;
+  }
+  const std::string key = shared ? "key " + state : "";
+  const auto instance = std::make_shared<Instance>(std::move(state), alive_);
+  return table_->Incarnate("test.State", {.instance = instance, .metadata = {}}, key);
 }
 
 CacheTest::SessionPtr CacheTest::Open(std::string state) {
+  return Open(Incarnate(std::move(state), false));
+}
+
+CacheTest::SessionPtr CacheTest::OpenShared(std::string state) {
+  return Open(Incarnate(std::move(state), true));
+}
+
+CacheTest::SessionPtr CacheTest::Open(std::shared_ptr<Incarnation> incarnation) {
   const auto session =
-      table_->Open(Incarnate(std::move(state)), "peer", now_,
+      table_->Open(std::move(incarnation), {.peer = "peer", .metadata = {}}, now_,
                    [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
   EXPECT_TRUE(session.ok()) << session.status();
   return session.ok() ? *session : nullptr;
@@ -121,7 +140,13 @@ Receipt CacheTest::Close(const SessionPtr& session) {
 }
 
 Receipt CacheTest::Update(const SessionPtr& session, std::string state) {
-  const auto receipt = table_->Update(*session, Incarnate(std::move(state)));
+  const auto receipt = table_->Update(*session, Incarnate(std::move(state), false));
+  EXPECT_TRUE(receipt.ok()) << receipt.status();
+  return receipt.value_or(Receipt{});
+}
+
+Receipt CacheTest::UpdateShared(const SessionPtr& session, std::string state) {
+  const auto receipt = table_->Update(*session, Incarnate(std::move(state), true));
   EXPECT_TRUE(receipt.ok()) << receipt.status();
   return receipt.value_or(Receipt{});
 }
@@ -147,7 +172,13 @@ Caller& CacheTest::Call(const SessionPtr& session, const MemoizedMethod& method,
   } else {
     const CacheKey key(method.id, request);
     Start(caller, *incarnation->cache,
-          {method, key, control, now_, &caller, incarnation->instance});
+          {.method = method,
+           .key = key,
+           .control = control,
+           .now = now_,
+           .waiter = &caller,
+           .self = incarnation->self,
+           .session = shared ? nullptr : session.get()});
   }
   return caller;
 }
@@ -160,7 +191,7 @@ Caller& CacheTest::CallNested(const Caller& parent, const MemoizedMethod& method
   now_ += Duration(1);
   Start(caller, shared ? *table_->shared()->cache : flight.cache(),
         {method, CacheKey(method.id, request), Control::kNone, now_, &caller,
-         shared ? table_->shared()->instance : flight.instance(), &flight});
+         shared ? table_->shared()->self : flight.self(), &flight});
   return caller;
 }
 
@@ -190,8 +221,9 @@ CacheInfo CacheTest::Info(const SessionPtr& session, const MemoizedMethod& metho
 }
 
 std::string CacheTest::StateOf(const Caller& caller) {
-  const auto* instance = static_cast<const Instance*>(caller.flight()->instance().get());
-  return instance == nullptr ? "no instance" : instance->state;
+  const auto& self = caller.flight()->self();
+  return self == nullptr ? "no instance"
+                         : static_cast<const Instance*>(self->instance.get())->state;
 }
 
 int CacheTest::InstancesAlive() {

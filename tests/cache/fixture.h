@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,12 +75,16 @@ class CacheTest : public ::testing::Test {
   // Sessions, flights, instances, bytes and entries: all back to zero, and everybody was answered.
   void TearDown() override;
 
+  // Policies that name the same cache have to agree in its bounds, which they share.
   const MemoizedMethod& Method(const Policy& policy = {});
 
   // A session on a new instance that knows `state`.
   SessionPtr Open(std::string state = "");
+  // The same, but one of those that share it with every other opened so with an equal state.
+  SessionPtr OpenShared(std::string state);
   Receipt Close(const SessionPtr& session);
   Receipt Update(const SessionPtr& session, std::string state);
+  Receipt UpdateShared(const SessionPtr& session, std::string state);
 
   // A nested call goes where its parent runs.
   Caller& Call(const SessionPtr& session, const MemoizedMethod& method, std::string_view request,
@@ -111,10 +116,12 @@ class CacheTest : public ::testing::Test {
 
  private:
   struct Instance;
-  std::shared_ptr<Incarnation> Incarnate(std::string state);
+  std::shared_ptr<Incarnation> Incarnate(std::string state, bool shared);
+  SessionPtr Open(std::shared_ptr<Incarnation> incarnation);
   void Start(Caller& caller, MemoCache& cache, const MemoCache::Call& call);
 
   std::atomic<int> alive_{0};
+  std::map<std::string, std::shared_ptr<CacheBounds>> named_;
   std::deque<MemoizedMethod> methods_;
   std::deque<Caller> callers_;
 };

@@ -24,9 +24,10 @@ struct Event {
 // One world for all orders; each order has a session of its own.
 class Orders {
  public:
-  Orders(std::vector<Control> controls, bool coalesce)
+  Orders(std::vector<Control> controls, bool coalesce, bool shared)
       : controls_(std::move(controls)),
-        twin_(std::nullopt, 10, {Policy{.max_entries = 2, .coalesce = coalesce}}) {}
+        shared_(shared),
+        twin_({std::nullopt, 0, 10}, {Policy{.max_entries = 2, .coalesce = coalesce}}) {}
 
   // Runs every order that begins with what is in `order`; returns how many there were.
   int64_t RunAll(std::vector<Event>& order, int longest) {
@@ -50,11 +51,12 @@ class Orders {
     SCOPED_TRACE(text);
     callers_.clear();
     closed_ = false;
-    twin_.Open();
+    twin_.Open(State());
+    if (shared_) twin_.Open(State());
     for (const Event& event : order) Play(event);
     if (!closed_) twin_.ExpectSameInfos();
     const std::vector<Event> next = Next(order);
-    if (!closed_) twin_.Close(0);
+    while (twin_.sessions() > 0) twin_.Close(0);
     while (!twin_.computations().empty()) twin_.Complete(0, "late");
     return next;
   }
@@ -63,7 +65,7 @@ class Orders {
     twin_.Advance(Twin::kTick);
     switch (event.what) {
       case 'c':
-        callers_.push_back(twin_.Call(0, 0, "k", controls_[callers_.size()]));
+        callers_.push_back(twin_.Call(SessionOf(event.who), 0, "k", controls_[event.who]));
         break;
       case 'l':
         twin_.Leave(callers_[event.who]);
@@ -75,7 +77,7 @@ class Orders {
         twin_.Clear(0, 0);
         break;
       case 'u':
-        twin_.Update(0);
+        twin_.Update(0, std::nullopt);
         break;
       case 'q':
         twin_.Close(0);
@@ -83,6 +85,12 @@ class Orders {
         break;
     }
   }
+
+  std::optional<std::string> State() const {
+    return shared_ ? std::optional<std::string>("equal") : std::nullopt;
+  }
+  // Where a state is shared, the second caller is the other session's, which is not closed.
+  int SessionOf(int who) const { return shared_ && who == 1 && !closed_ ? 1 : 0; }
 
   // The place of the computation that the caller started, or one past the last.
   size_t Computing(int who) const {
@@ -99,8 +107,9 @@ class Orders {
     };
     std::vector<Event> next;
     const int called = static_cast<int>(callers_.size());
+    const bool can_call = !closed_ || (shared_ && called == 1);
+    if (called < static_cast<int>(controls_.size()) && can_call) next.push_back({'c', called});
     if (!closed_) {
-      if (called < static_cast<int>(controls_.size())) next.push_back({'c', called});
       for (const char what : {'x', 'u'}) {
         if (!happened(what)) next.push_back({what, 0});
       }
@@ -115,17 +124,18 @@ class Orders {
   }
 
   const std::vector<Control> controls_;
+  const bool shared_;
   Twin twin_;
   std::vector<int> callers_;
   bool closed_ = false;
 };
 
-int64_t RunAll(const std::vector<Control>& controls, bool coalesce = true) {
+int64_t RunAll(const std::vector<Control>& controls, bool coalesce = true, bool shared = false) {
   // To their ends; in a slow build, only how they begin.
   const bool slow = std::getenv("MEMOD_TEST_SCALE") != nullptr;
   const int longest = slow ? 6 : std::numeric_limits<int>::max();
   std::vector<Event> order;
-  const int64_t orders = Orders(controls, coalesce).RunAll(order, longest);
+  const int64_t orders = Orders(controls, coalesce, shared).RunAll(order, longest);
   std::cout << orders << " orders" << std::endl;
   return orders;
 }
@@ -140,6 +150,12 @@ TEST(FlightOrdersTest, RefreshAmongThem) {
 
 TEST(FlightOrdersTest, TwoRefreshes) {
   EXPECT_GT(RunAll({Control::kRefresh, Control::kRefresh, kNone}), 1000);
+}
+
+// Of three callers one is on another session with an equal state: the first session's closing ends
+// the waits of the two others only.
+TEST(FlightOrdersTest, SessionsThatShareTheirState) {
+  EXPECT_GT(RunAll({kNone, kNone, kNone}, /*coalesce=*/true, /*shared=*/true), 1000);
 }
 
 TEST(FlightOrdersTest, WithoutCoalesce) {

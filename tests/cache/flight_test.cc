@@ -151,7 +151,7 @@ struct CuriousWaiter final : Waiter {
   CuriousWaiter(SessionTable& table, const Session& session, const MemoizedMethod& method)
       : table(table), cache(session.incarnation()->cache), session(session), method(method) {}
   void OnAnswer(const Outcome&) override {
-    table.Info(method);
+    table.GetTotals();
     table.Find(session.handle());
     cache->Clear(&method);
     ++told;
@@ -167,9 +167,14 @@ TEST_F(FlightTest, WaitersAreToldUnderNoLock) {
   const auto& m = Method();
   CuriousWaiter curious(*table_, *s_, m);
   const auto join = [&](Caller& caller) {
-    curious.cache->GetOrCompute(
-        {m, caller.flight()->key(), Control::kNone, now_, &curious, nullptr},
-        [](std::shared_ptr<Flight>) { ADD_FAILURE(); });
+    curious.cache->GetOrCompute({.method = m,
+                                 .key = caller.flight()->key(),
+                                 .control = Control::kNone,
+                                 .now = now_,
+                                 .waiter = &curious,
+                                 .self = nullptr,
+                                 .session = s_.get()},
+                                [](std::shared_ptr<Flight>) { ADD_FAILURE(); });
   };
   Caller& first = Call(s_, m, "k");
   join(first);

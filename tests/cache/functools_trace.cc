@@ -30,7 +30,12 @@ class Trace {
     ++now_;
     Nobody waiter;
     const auto result = cache_->GetOrCompute(
-        {method_, CacheKey(0, key), Control::kNone, Time(Duration(now_)), &waiter, no_instance_},
+        {.method = method_,
+         .key = CacheKey(0, key),
+         .control = Control::kNone,
+         .now = Time(Duration(now_)),
+         .waiter = &waiter,
+         .self = nobody_},
         [&](std::shared_ptr<Flight> flight) {
           flight->Begin(Time(Duration(now_)));
           flight->Complete(Answer::Copy(std::to_string(++computed_)), Time(Duration(now_)));
@@ -54,8 +59,8 @@ class Trace {
  private:
   CacheContext context_{std::nullopt};
   const MemoizedMethod method_;
-  const std::shared_ptr<MemoCache> cache_ = MemoCache::Make(context_, 1);
-  const std::shared_ptr<const void> no_instance_;
+  const std::shared_ptr<MemoCache> cache_ = MemoCache::Make(context_, 1, true);
+  const std::shared_ptr<const Self> nobody_;
   int64_t now_ = 0;
   int64_t computed_ = 0;
 };

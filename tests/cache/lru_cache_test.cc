@@ -21,7 +21,7 @@ class LruCacheTest : public ::testing::Test {
     const LruCache::Value value{Answer::Copy(answer), now_, 0.5};
     evicted_ = cache_->Insert(CacheKey(method, request), value, now_ += Duration(1), removed);
     std::string went;
-    for (const auto& entry : removed) went += entry->key().request();
+    for (const auto& entry : removed) went += entry->key().bytes();
     return went;
   }
   std::string Lookup(std::string_view request, uint32_t method = 0) {
@@ -32,7 +32,7 @@ class LruCacheTest : public ::testing::Test {
   std::string TakeAll() {
     std::string keys;
     while (cache_->oldest() != nullptr) {
-      keys += cache_->Remove(cache_->oldest())->key().request();
+      keys += cache_->Remove(cache_->oldest())->key().bytes();
     }
     return keys;
   }
@@ -87,7 +87,7 @@ TEST_F(LruCacheTest, FailedLookupAndLookingAtTheOldestTouchNothing) {
   Insert("a", "1");
   Insert("b", "2");
   Lookup("c");
-  EXPECT_EQ(cache_->oldest()->key().request(), "a");
+  EXPECT_EQ(cache_->oldest()->key().bytes(), "a");
   EXPECT_EQ(TakeAll(), "ab");
 }
 
@@ -151,7 +151,7 @@ TEST_F(LruCacheTest, HeldIsTheSumOfItsEntries) {
   Insert("b", "22");
   EXPECT_EQ(cache_->held(), (Receipt{2, Charge("a", "1") + Charge("b", "22"), 1.0}));
   const LruCache::EntryPtr removed = cache_->Remove(cache_->oldest());
-  EXPECT_EQ(removed->key().request(), "a");
+  EXPECT_EQ(removed->key().bytes(), "a");
   EXPECT_EQ(cache_->held(), (Receipt{1, Charge("b", "22"), 0.5}));
   EXPECT_EQ(TakeAll(), "b");
   EXPECT_EQ(cache_->held(), Receipt{});

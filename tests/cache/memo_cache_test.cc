@@ -60,7 +60,7 @@ TEST_F(MemoCacheTest, ReadingInfoTouchesNoRecency) {
   Get(s_, m, "a");
   Get(s_, m, "b");
   Info(s_, m);
-  table_->Info(m);
+  table_->GetTotals().Info(m);
   Get(s_, m, "c");
   EXPECT_EQ(Get(s_, m, "b"), "hit =b");
 }

@@ -7,8 +7,10 @@
 
 namespace memod {
 
-Model::Model(std::optional<int64_t> max_bytes, int max_depth, std::vector<Policy> methods)
+Model::Model(std::optional<int64_t> max_bytes, int64_t guaranteed_bytes, int max_depth,
+             std::vector<Policy> methods)
     : max_bytes_(max_bytes),
+      guaranteed_bytes_(guaranteed_bytes),
       max_depth_(max_depth),
       methods_(std::move(methods)),
       shared_(NewCache()),
@@ -24,44 +26,63 @@ Model::CachePtr Model::NewCache() const {
 
 // Sessions
 
+Model::CachePtr Model::Enter(std::optional<std::string> state) {
+  for (const CachePtr& cache : caches_) {
+    if (!state || cache->state != state) continue;
+    ++cache->sessions;
+    return cache;
+  }
+  caches_.push_back(NewCache());
+  caches_.back()->state = std::move(state);
+  caches_.back()->sessions = 1;
+  return caches_.back();
+}
+
+Receipt Model::LeaveCache(const CachePtr& cache) {
+  if (--cache->sessions > 0) return {};
+  cache->detached = true;
+  std::erase(caches_, cache);
+  for (const FlightPtr& flight : cache->running) flight->joinable = false;
+  for (size_t m = 0; m < methods_.size(); ++m) history_[m] += cache->counters[m];
+  return Drop([&](const Entry& e) { return e.cache == cache.get(); });
+}
+
+Model::Session Model::Open(std::optional<std::string> state) {
+  ++open_;
+  return {opened_++, Enter(std::move(state)), {}};
+}
+
 Receipt Model::Close(Session& session) {
-  const Receipt receipt = Detach(*session.cache);
-  Abort(*session.cache);
-  for (const CachePtr& former : session.former) Abort(*former);
-  session = {nullptr, {}};
+  --open_;
+  const Receipt receipt = LeaveCache(session.cache);
+  Abort(*session.cache, session.id);
+  for (const CachePtr& former : session.former) Abort(*former, session.id);
   return receipt;
 }
 
-Receipt Model::Update(Session& session) {
-  const Receipt receipt = Detach(*session.cache);
-  session.former.push_back(session.cache);
-  session.cache = NewCache();
-  return receipt;
+Receipt Model::Update(Session& session, std::optional<std::string> state) {
+  const CachePtr former = session.cache;
+  session.cache = Enter(std::move(state));
+  session.former.push_back(former);
+  return LeaveCache(former);
 }
 
-Receipt Model::Detach(Cache& cache) {
-  cache.detached = true;
-  for (const FlightPtr& flight : cache.running) flight->joinable = false;
-  for (size_t m = 0; m < methods_.size(); ++m) history_[m] += cache.counters[m];
-  return Drop([&](const Entry& e) { return e.cache == &cache; });
-}
-
-void Model::Abort(Cache& cache) {
-  cache.aborted = "SESSION_CLOSED";
-  while (!cache.running.empty()) {
-    const FlightPtr flight = cache.running.front();
-    flight->cancelled = true;
-    End(*flight, cache.aborted);
+void Model::Abort(Cache& cache, int session) {
+  const auto running = cache.running;
+  for (const FlightPtr& flight : running) {
+    const auto waiters = flight->waiters;
+    for (const auto& waiter : waiters) {
+      if (waiter.session != session) continue;
+      Hear(waiter.caller, waiter.status, "SESSION_CLOSED");
+      Leave(flight, waiter.caller);
+    }
   }
 }
 
-Receipt Model::Clear(const std::vector<Session*>& open, Session* session,
-                     std::optional<int> method) {
-  std::vector<CachePtr> caches;
-  if (session == nullptr) caches.push_back(shared_);
-  for (const Session* s : open) {
-    if (session == nullptr || s == session) caches.push_back(s->cache);
-  }
+Receipt Model::Clear(Session* session, std::optional<int> method) {
+  std::vector<CachePtr> caches = caches_;
+  caches.push_back(shared_);
+  if (session != nullptr) caches = {session->cache};
   Receipt receipt;
   for (int m = 0; m < static_cast<int>(methods_.size()); ++m) {
     if (method && m != *method) continue;
@@ -78,10 +99,22 @@ Receipt Model::Clear(const std::vector<Session*>& open, Session* session,
   return receipt;
 }
 
+Receipt Model::Forget(const CachePtr& cache, int method, const std::string& key) {
+  for (const FlightPtr& f : cache->running) {
+    if (f->method == method && f->key == key) f->joinable = false;
+  }
+  return Drop(
+      [&](const Entry& e) { return e.cache == cache.get() && e.method == method && e.key == key; });
+}
+
 // Calls
 
 Model::FlightPtr Model::Start(const Call& call) {
   Cache& cache = *call.cache;
+  if (call.parent != nullptr && Cancelled(*call.parent)) {
+    Hear(call.caller, CacheStatus::kMiss, "CANCELLED");
+    return nullptr;
+  }
   if (cache.detached && call.parent == nullptr) {
     log_.emplace_back(call.caller, "detached");
     return nullptr;
@@ -97,9 +130,10 @@ Model::FlightPtr Model::Start(const Call& call) {
     if (f->joinable && f->method == call.method && f->key == call.key) up = f;
   }
   const bool may_join = call.control == Control::kNone && call.parent == nullptr && policy.coalesce;
-  if (up != nullptr && may_join && !up->cancelled) {
+  // Nobody from outside has to do with a chain that is not his.
+  if (up != nullptr && may_join && up->parent == nullptr) {
     ++cache.counters[call.method].coalesced;
-    up->waiters.emplace_back(call.caller, CacheStatus::kCoalesced);
+    up->waiters.push_back({call.caller, CacheStatus::kCoalesced, call.session});
     return nullptr;
   }
   const bool replaces = call.control == Control::kRefresh || may_join;
@@ -112,7 +146,8 @@ Model::FlightPtr Model::Start(const Call& call) {
       Flight{call.cache, call.method, call.key, call.parent,
              !cache.detached && call.control != Control::kBypass, joinable});
   const bool bypass = call.control == Control::kBypass;
-  flight->waiters.emplace_back(call.caller, bypass ? CacheStatus::kBypass : CacheStatus::kMiss);
+  flight->waiters.push_back(
+      {call.caller, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
   cache.running.push_back(flight);
   return flight;
 }
@@ -127,7 +162,7 @@ bool Model::Found(const Call& call) {
   if (it != entries_.end() && !Expired(*it, call.now)) {
     ++counters.hits;
     counters.compute_seconds_saved += it->took;
-    Hear(call.caller, CacheStatus::kHit, it->answer);
+    Hear(call.caller, CacheStatus::kHit, it->heard);
     entries_.splice(entries_.end(), entries_, it);
     return true;
   }
@@ -142,7 +177,6 @@ bool Model::Found(const Call& call) {
 }
 
 std::string Model::Refused(const Call& call) const {
-  if (call.cache->detached && !call.cache->aborted.empty()) return call.cache->aborted;
   int depth = 1;
   for (FlightPtr f = call.parent; f != nullptr; f = f->parent, ++depth) {
     if (f->cache == call.cache && f->method == call.method && f->key == call.key) {
@@ -155,54 +189,57 @@ std::string Model::Refused(const Call& call) const {
 bool Model::Begin(Flight& flight, Time now) {
   if (!flight.running) return false;
   flight.begun = now;
-  if (flight.counted && !flight.cache->detached) {
-    ++flight.cache->counters[flight.method].computations;
-  }
+  if (Counters* counters = Counting(flight)) ++counters->computations;
   return true;
 }
 
+Counters* Model::Counting(const Flight& flight) const {
+  const bool counting = flight.counted && !flight.cache->detached;
+  return counting ? &flight.cache->counters[flight.method] : nullptr;
+}
+
 void Model::Complete(FlightPtr flight, std::string answer, Time now) {
+  const double took = flight->begun ? ToSeconds(now - *flight->begun) : 0;
+  if (Counters* counters = Counting(*flight)) counters->compute_seconds += took;
   if (!flight->running) return;
-  if (flight->joinable) Store(*flight, answer, now);
+  if (flight->joinable) Store(*flight, *Answer::Copy(answer), answer, took, now);
   End(*flight, answer);
 }
 
-void Model::Fail(FlightPtr flight, const std::string& error) {
+void Model::Fail(FlightPtr flight, absl::StatusCode code, Time now) {
+  const double took = flight->begun ? ToSeconds(now - *flight->begun) : 0;
+  Counters* counters = Counting(*flight);
+  if (counters != nullptr) counters->compute_seconds += took;
   if (!flight->running) return;
-  if (!Cancelled(*flight)) CountError(*flight);
-  End(*flight, error);
+  if (counters != nullptr && !Cancelled(*flight)) ++counters->errors;
+  const std::string heard = absl::StatusCodeToString(code);
+  if (flight->joinable && methods_[flight->method].negative.contains(code)) {
+    Store(*flight, *Answer::OfError(absl::Status(code, "")), heard, took, now);
+  }
+  End(*flight, heard);
 }
 
 void Model::Abandon(FlightPtr flight, const std::string& error) {
   if (!flight->running) return;
   flight->cancelled = true;
-  CountError(*flight);
+  if (Counters* counters = Counting(*flight)) ++counters->errors;
   End(*flight, error);
 }
 
-void Model::CountError(Flight& flight) {
-  if (flight.counted && !flight.cache->detached) ++flight.cache->counters[flight.method].errors;
-}
-
 void Model::Leave(FlightPtr flight, int caller) {
-  std::erase_if(flight->waiters, [&](const auto& waiter) { return waiter.first == caller; });
+  std::erase_if(flight->waiters, [&](const auto& waiter) { return waiter.caller == caller; });
   if (!flight->waiters.empty()) return;
   flight->cancelled = true;
   End(*flight, "");
 }
 
-bool Model::Cancelled(Flight& flight) {
-  // One waiter of a nested flight is the call that it runs within.
-  if (flight.parent != nullptr && flight.running && flight.waiters.size() == 1 &&
-      Cancelled(*flight.parent)) {
-    flight.cancelled = true;
-  }
-  return flight.cancelled;
+bool Model::Cancelled(const Flight& flight) const {
+  return flight.cancelled || (flight.parent != nullptr && Cancelled(*flight.parent));
 }
 
 void Model::End(Flight& flight, const std::string& heard) {
   flight.running = flight.joinable = false;
-  for (const auto& [caller, status] : flight.waiters) Hear(caller, status, heard);
+  for (const auto& waiter : flight.waiters) Hear(waiter.caller, waiter.status, heard);
   flight.waiters.clear();
   flight.cache->running.remove_if([&](const FlightPtr& f) { return f.get() == &flight; });
 }
@@ -214,25 +251,37 @@ void Model::Hear(int caller, CacheStatus status, const std::string& what) {
 // Entries
 
 bool Model::Expired(const Entry& entry, Time now) const {
-  const auto& ttl = methods_[entry.method].ttl;
-  return ttl && now >= entry.computed_at + *ttl;
+  return entry.ttl && now >= entry.computed_at + *entry.ttl;
 }
 
-void Model::Store(const Flight& flight, std::string answer, Time now) {
+bool Model::SameCache(int method, int other) const {
+  return method == other ||
+         (!methods_[method].cache.empty() && methods_[method].cache == methods_[other].cache);
+}
+
+bool Model::IsSpared(const Cache& cache) const {
+  if (&cache == shared_.get() || open_ == 0) return false;
+  return bytes(cache) <= std::min(guaranteed_bytes_, *max_bytes_ / open_);
+}
+
+void Model::Store(const Flight& flight, const Answer& answer, std::string heard, double took,
+                  Time now) {
   const Policy& policy = methods_[flight.method];
   Counters& counters = flight.cache->counters[flight.method];
-  const int64_t charge = ChargeOf(flight.key, answer);
+  const int64_t charge = LruCache::Charge(CacheKey(0, flight.key), answer);
   if (static_cast<int64_t>(answer.size()) > policy.max_entry_bytes ||
       (max_bytes_ && charge > *max_bytes_)) {
     ++counters.too_large;
     return;
   }
   const auto mine = [&](const Entry& e) {
-    return e.cache == flight.cache.get() && e.method == flight.method;
+    return e.cache == flight.cache.get() && SameCache(e.method, flight.method);
   };
-  Drop([&](const Entry& e) { return mine(e) && e.key == flight.key; });
-  entries_.push_back({flight.cache.get(), flight.method, flight.key, std::move(answer), now,
-                      ToSeconds(now - flight.begun), charge});
+  Drop([&](const Entry& e) { return mine(e) && e.method == flight.method && e.key == flight.key; });
+  const auto ttl =
+      answer.code() == absl::StatusCode::kOk ? policy.ttl : policy.negative.at(answer.code());
+  entries_.push_back(
+      {flight.cache.get(), flight.method, flight.key, std::move(heard), ttl, now, took, charge});
   EvictUntil(
       [&] {
         return !policy.max_entries ||
@@ -240,12 +289,12 @@ void Model::Store(const Flight& flight, std::string answer, Time now) {
       },
       mine, now);
   EvictUntil([&] { return !max_bytes_ || bytes() <= *max_bytes_; },
-             [](const Entry&) { return true; }, now);
+             [&](const Entry& e) { return !IsSpared(*e.cache); }, now);
   EvictUntil(
       [&] {
         return !policy.max_entries_total || entries(flight.method) <= *policy.max_entries_total;
       },
-      [&](const Entry& e) { return e.method == flight.method; }, now);
+      [&](const Entry& e) { return SameCache(e.method, flight.method); }, now);
 }
 
 void Model::EvictUntil(const std::function<bool()>& holds, const Which& which, Time now) {
@@ -282,11 +331,11 @@ CacheInfo Model::Info(const Cache& cache, int method) const {
   return info;
 }
 
-CacheInfo Model::Total(const std::vector<Session*>& open, int method) const {
+CacheInfo Model::Total(int method) const {
   CacheInfo info;
   info.counters = history_[method] - baselines_[method];
   info.counters += shared_->counters[method];
-  for (const Session* s : open) info.counters += s->cache->counters[method];
+  for (const CachePtr& cache : caches_) info.counters += cache->counters[method];
   const Policy& policy = methods_[method];
   info.maxsize = policy.scope == Scope::kServer ? policy.max_entries : policy.max_entries_total;
   if (info.maxsize) info.maxsize = std::max<int64_t>(0, *info.maxsize);
@@ -304,9 +353,15 @@ int64_t Model::bytes() const {
   return sum;
 }
 
+int64_t Model::bytes(const Cache& cache) const {
+  int64_t sum = 0;
+  for (const Entry& e : entries_) sum += e.cache == &cache ? e.charge : 0;
+  return sum;
+}
+
 int64_t Model::entries(int method) const {
   return std::count_if(entries_.begin(), entries_.end(),
-                       [&](const Entry& e) { return e.method == method; });
+                       [&](const Entry& e) { return SameCache(e.method, method); });
 }
 
 }  // namespace memod

@@ -22,6 +22,7 @@ constexpr int kKeys = 14;
 struct World {
   const char* name;
   std::optional<int64_t> max_bytes;
+  int64_t guaranteed_bytes;
   std::vector<Policy> methods;
 };
 
@@ -34,13 +35,26 @@ std::vector<World> Worlds() {
   const Policy nothing{.max_entries = -1};
   const Policy apart{.max_entries = 5, .coalesce = false};
   const Policy shared{.max_entries = 7, .ttl = seconds(3), .scope = Scope::kServer};
+  const Policy together{.max_entries = 8, .cache = "together"};
+  const Policy aging{.max_entries = 8, .ttl = seconds(1), .cache = "together"};
+  const Policy all_together{
+      .max_entries = unbounded, .max_entries_total = 10, .cache = "all together"};
+  const Policy negative{
+      .max_entries = 6,
+      .ttl = seconds(2),
+      .negative = {{absl::StatusCode::kNotFound, seconds(1)}, {absl::StatusCode::kInternal, {}}}};
+  const int64_t entry = ChargeOf("k", "answer");
   return {
-      {"no byte bound", unbounded, {plain, total, both, small, nothing, apart, shared}},
+      {"no byte bound", unbounded, 0, {plain, total, both, small, nothing, apart, shared}},
       {"bytes for some 30 entries",
-       30 * ChargeOf("k", "answer"),
+       30 * entry,
+       0,
        {plain, total, both, small, nothing, apart, shared}},
-      {"bytes for some 5 entries", 5 * ChargeOf("k", "answer"), {plain, both, apart, shared}},
-      {"totals only", unbounded, {total, total, both, both}},
+      {"bytes for some 5 entries", 5 * entry, 0, {plain, both, apart, shared}},
+      {"totals only", unbounded, 0, {total, total, both, both}},
+      {"caches with a name", unbounded, 0, {together, aging, together, all_together, all_together}},
+      {"shares of the bytes", 40 * entry, 6 * entry, {plain, together, aging, negative, shared}},
+      {"equal shares of the bytes", 40 * entry, 40 * entry, {plain, total, negative, shared}},
   };
 }
 
@@ -49,7 +63,7 @@ class RandomOperations {
   RandomOperations(const World& world, uint32_t seed)
       : random_(seed),
         methods_(static_cast<int>(world.methods.size())),
-        twin_(world.max_bytes, kMaxDepth, world.methods) {}
+        twin_({world.max_bytes, world.guaranteed_bytes, kMaxDepth}, world.methods) {}
 
   void Run(int64_t operations) {
     for (int64_t i = 0; i < operations && !::testing::Test::HasFailure(); ++i) {
@@ -64,6 +78,11 @@ class RandomOperations {
  private:
   int Below(int n) { return static_cast<int>(random_() % static_cast<uint32_t>(n)); }
   std::string Key() { return std::to_string(Below(kKeys)); }
+  // Half of the sessions share one of two states with each other, whoever else is on it.
+  std::optional<std::string> State() {
+    const int state = Below(4);
+    return state < 2 ? std::optional(std::to_string(state)) : std::nullopt;
+  }
   std::string NewAnswer() {
     return std::to_string(++answers_) + std::string(static_cast<size_t>(Below(40)), '.') +
            (Below(50) == 0 ? std::string(2000, 'x') : "");
@@ -71,13 +90,14 @@ class RandomOperations {
 
   void Step() {
     const int computations = static_cast<int>(twin_.computations().size());
-    if (twin_.sessions() == 0) return twin_.Open();
+    if (twin_.sessions() == 0) return twin_.Open(State());
     if (computations >= kMaxComputations) return End(Below(computations));
     const int what = Below(1000);
-    if (what < 8 && twin_.sessions() < kMaxSessions) return twin_.Open();
+    if (what < 8 && twin_.sessions() < kMaxSessions) return twin_.Open(State());
     if (what < 14) return twin_.Close(Below(twin_.sessions()));
-    if (what < 20) return twin_.Update(Below(twin_.sessions()));
+    if (what < 20) return twin_.Update(Below(twin_.sessions()), State());
     if (what < 30) return Clear();
+    if (what < 50) return twin_.Forget(Below(twin_.sessions()), Below(methods_), Key());
     if (what < 600) return Call();
     if (computations == 0) return;
     if (what < 660) return CallNested(Below(computations));
@@ -118,12 +138,19 @@ class RandomOperations {
     const int how = Below(20);
     if (how == 0) return twin_.Abandon(computation);
     computation = twin_.Innermost(computation);
-    if (how < 3) return twin_.Fail(computation);
+    if (how < 3) return Fail(computation);
     if (!twin_.computations()[computation].begun) {
       twin_.Begin(computation);
       twin_.Advance(Below(500) * Twin::kTick);
     }
     twin_.Complete(computation, NewAnswer());
+  }
+
+  void Fail(size_t computation) {
+    constexpr absl::StatusCode kCodes[] = {absl::StatusCode::kInternal, absl::StatusCode::kNotFound,
+                                           absl::StatusCode::kAborted};
+    if (Below(2) == 0 && !twin_.computations()[computation].begun) twin_.Begin(computation);
+    twin_.Fail(computation, kCodes[Below(3)]);
   }
 
   std::mt19937 random_;

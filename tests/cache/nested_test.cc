@@ -55,14 +55,20 @@ TEST_F(NestedTest, TwoChainsThatNeedEachOthersKeysBothFinish) {
   EXPECT_EQ(b.heard(), "miss v");
 }
 
-TEST_F(NestedTest, OutsidersJoinANestedComputation) {
+TEST_F(NestedTest, OutsidersHearNothingOfAChainThatIsNotTheirs) {
   const auto& m = Method();
   Caller& outer = Call(s_, m, "k");
   Caller &nested = CallNested(outer, m, "n"), &outsider = Call(s_, m, "n");
-  EXPECT_FALSE(outsider.computes());
-  Finish(nested, "v");
-  EXPECT_EQ(outsider.heard(), "coalesced v");
+  Caller& another = Call(s_, m, "n");  // outsiders share a computation among themselves
+  EXPECT_TRUE(outsider.computes());
+  EXPECT_FALSE(another.computes());
+  EXPECT_EQ(CallNested(nested, m, "k").heard(), "miss RECURSION");
+  Fail(nested);
+  Finish(outsider, "v");
+  EXPECT_EQ(outsider.heard(), "miss v");
+  EXPECT_EQ(another.heard(), "coalesced v");
   Finish(outer, "w");
+  EXPECT_EQ(Get(s_, m, "n"), "hit v");
 }
 
 TEST_F(NestedTest, SameKeyInItsOwnChainFailsAtOnce) {
@@ -127,17 +133,21 @@ TEST_F(NestedTest, AfterAnUpdateAChainGoesOnByItselfOnItsOldState) {
   EXPECT_EQ(nested.heard(), "miss v");
   Finish(outer, "w");
   EXPECT_EQ(Counts(Info(s_, m)), "currsize 0");
-  EXPECT_EQ(table_->Info(m).counters.misses, 2);  // k and n, before the update
+  EXPECT_EQ(table_->GetTotals().Info(m).counters.misses, 2);  // k and n, before the update
 }
 
+// Whoever makes a nested call is computing, and is not told of the close but by its next call.
 TEST_F(NestedTest, AfterACloseAChainEndsAtItsNextCall) {
   const auto& m = Method();
   Caller& outer = Call(s_, m, "k");
   Caller& nested = CallNested(outer, m, "n");
   Close(s_);
-  EXPECT_EQ(nested.heard(), "miss SESSION_CLOSED");
+  EXPECT_EQ(outer.heard(), "miss SESSION_CLOSED");
   EXPECT_TRUE(nested.flight()->cancelled());
-  EXPECT_EQ(CallNested(nested, m, "another").heard(), "miss SESSION_CLOSED");
+  EXPECT_EQ(CallNested(nested, m, "another").heard(), "miss CANCELLED");
+  Finish(nested, "late");
+  Finish(outer, "late");
+  EXPECT_EQ(outer.heard(), "miss SESSION_CLOSED");
 }
 
 // Cancelling
@@ -154,32 +164,16 @@ TEST_F(NestedTest, CancellingTheOuterCallCancelsWhatRunsWithinIt) {
   for (Caller* caller : {&innermost, &nested}) Fail(*caller, absl::StatusCode::kCancelled);
 }
 
-TEST_F(NestedTest, NestedComputationWithAnOutsiderIsNotCancelledWithItsOuterCall) {
-  const auto& m = Method();
-  for (const bool joins_before : {true, false}) {
-    const std::string key = joins_before ? "n" : "o";
-    Caller& outer = Call(s_, m, "k");
-    Caller& nested = CallNested(outer, m, key);
-    if (!joins_before) outer.Leave();
-    Caller& outsider = Call(s_, m, key);  // it did not see yet that it was cancelled
-    EXPECT_FALSE(outsider.computes());
-    if (joins_before) outer.Leave();
-    EXPECT_FALSE(nested.flight()->cancelled());
-    Finish(nested, "v");
-    EXPECT_EQ(outsider.heard(), "coalesced v");
-    EXPECT_EQ(Get(s_, m, key), "hit v");
-  }
-}
-
-TEST_F(NestedTest, WhenTheOutsiderLeavesItIsCancelledAfterAll) {
+TEST_F(NestedTest, AnOutsidersComputationIsNotCancelledWithTheChain) {
   const auto& m = Method();
   Caller& outer = Call(s_, m, "k");
   Caller &nested = CallNested(outer, m, "n"), &outsider = Call(s_, m, "n");
   outer.Leave();
-  EXPECT_FALSE(nested.flight()->cancelled());
-  EXPECT_TRUE(outsider.Leave());
   EXPECT_TRUE(nested.flight()->cancelled());
+  EXPECT_FALSE(outsider.flight()->cancelled());
   Fail(nested, absl::StatusCode::kCancelled);
+  Finish(outsider, "v");
+  EXPECT_EQ(Get(s_, m, "n"), "hit v");
 }
 
 TEST_F(NestedTest, NewcomerNeverJoinsANestedComputationThatIsBeingCancelled) {
@@ -197,16 +191,18 @@ TEST_F(NestedTest, NewcomerNeverJoinsANestedComputationThatIsBeingCancelled) {
   EXPECT_EQ(Get(s_, m, "n"), "hit v");
 }
 
-TEST_F(NestedTest, ClosingASessionLeavesOthersWhoJoinedItsNestedSharedComputation) {
+TEST_F(NestedTest, ClosingASessionLeavesOthersWhoWaitForWhatItsChainComputes) {
   const auto &m = Method(), &shared = Method({.scope = Scope::kServer});
   const SessionPtr other = Open();
   Caller& outer = Call(s_, m, "k");
   Caller& nested = CallNested(outer, shared, "n");
   Caller& theirs = Call(other, shared, "n");
   Close(s_);
-  EXPECT_FALSE(nested.flight()->cancelled());
-  Finish(nested, "v");
-  EXPECT_EQ(theirs.heard(), "coalesced v");
+  EXPECT_TRUE(nested.flight()->cancelled());
+  EXPECT_FALSE(theirs.flight()->cancelled());
+  Fail(nested, absl::StatusCode::kCancelled);
+  Finish(theirs, "v");
+  EXPECT_EQ(theirs.heard(), "miss v");
 }
 
 }  // namespace

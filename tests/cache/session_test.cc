@@ -87,7 +87,7 @@ TEST_F(SessionTest, SessionsWithEqualStateNeverSeeOneAnothersAnswersOrInstance) 
   const SessionPtr s = Open("equal"), t = Open("equal");
   EXPECT_EQ(Get(s, m, "k"), "miss =k");
   EXPECT_EQ(Get(t, m, "k"), "miss =k");
-  EXPECT_NE(s->incarnation()->instance, t->incarnation()->instance);
+  EXPECT_NE(s->incarnation()->self, t->incarnation()->self);
   Get(s, m, "other");  // evicts in its own cache
   EXPECT_EQ(Get(t, m, "k"), "hit =k");
   EXPECT_EQ(Counts(Info(s, m)), "misses 2, computations 2, evictions 1, currsize 1");
@@ -104,7 +104,7 @@ TEST_F(SessionTest, ServerScopeIsSharedAndOutlivesSessions) {
   EXPECT_EQ(Get(t, m, "k"), "hit v");
   Close(t);
   EXPECT_EQ(Get(nullptr, m, "k"), "hit v");
-  EXPECT_EQ(Counts(table_->Info(m)), "hits 2, misses 1, computations 1, currsize 1");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "hits 2, misses 1, computations 1, currsize 1");
 }
 
 // Limits
@@ -118,7 +118,7 @@ TEST_F(SessionTest, OpensAsManyAsMayBe) {
   const absl::Status full = table_->CheckRoom();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(full.message().find(std::to_string(kMaxSessions)), std::string::npos);
-  EXPECT_EQ(table_->Open(table_->Incarnate("", nullptr), "", now_, {}).status(), full);
+  EXPECT_EQ(table_->Open(table_->Incarnate("", {}), {}, now_, {}).status(), full);
   Close(sessions[0]);
   EXPECT_NE(Open(), nullptr);
 }
@@ -130,7 +130,7 @@ TEST_F(SessionTest, IsClosedOnceForGood) {
   Close(s);
   EXPECT_EQ(table_->Close(s, CloseReason::kClosedByAdmin), std::nullopt);
   EXPECT_EQ(closed_, 1);
-  EXPECT_EQ(table_->Update(*s, table_->Incarnate("", nullptr)).status(), SessionNotFound());
+  EXPECT_EQ(table_->Update(*s, table_->Incarnate("", {})).status(), SessionNotFound());
   EXPECT_EQ(table_->Clear(s.get(), nullptr), Receipt{});
   EXPECT_EQ(Get(s, Method(), "k"), "miss SESSION_NOT_FOUND");
   EXPECT_EQ(table_->size(), 0);
@@ -140,7 +140,7 @@ TEST_F(SessionTest, OnCloseIsToldTheReasonAndTheReceipt) {
   const auto& m = Method();
   std::vector<std::string> told;
   const auto open = [&] {
-    return *table_->Open(table_->Incarnate("", nullptr), "", now_,
+    return *table_->Open(table_->Incarnate("", {}), {}, now_,
                          [&](const Session& s, CloseReason reason, const Receipt& receipt) {
                            EXPECT_EQ(reason, CloseReason::kClosedByAdmin);
                            EXPECT_EQ(table_->size(), 0);  // under no lock of the table
@@ -175,7 +175,7 @@ TEST_F(SessionTest, CloseDestroysTheInstanceAtAnyBoundAlsoUnbounded) {
     EXPECT_EQ(InstancesAlive(), 0);
     EXPECT_EQ(context_.instances, 0);
     EXPECT_EQ(context_.bytes.used(), 0);
-    EXPECT_EQ(table_->Info(m).currsize, 0);
+    EXPECT_EQ(table_->GetTotals().Info(m).currsize, 0);
   }
 }
 
@@ -213,7 +213,7 @@ TEST_F(SessionTest, ManySessionsOfOneCallEachLeaveNothing) {
   }
   EXPECT_EQ(context_.bytes.used(), 0);
   EXPECT_EQ(InstancesAlive(), 0);
-  EXPECT_EQ(Counts(table_->Info(m)), "misses 10000, computations 10000, currsize 0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "misses 10000, computations 10000, currsize 0");
 }
 
 // Changing the state
@@ -239,7 +239,12 @@ TEST_F(SessionTest, CallThatTookTheOldIncarnationIsSentToTheNewOne) {
   Update(s, "second state");
   Caller unused;
   const auto result = old->cache->GetOrCompute(
-      {m, CacheKey(m.id, "k"), Control::kNone, now_, &unused, old->instance},
+      {.method = m,
+       .key = CacheKey(m.id, "k"),
+       .control = Control::kNone,
+       .now = now_,
+       .waiter = &unused,
+       .self = old->self},
       [](std::shared_ptr<Flight>) { ADD_FAILURE() << "computed on a detached cache"; });
   EXPECT_TRUE(std::holds_alternative<MemoCache::Detached>(result));
 }
@@ -265,11 +270,11 @@ TEST_F(SessionTest, TotalsKeepTheHistoryOfClosedSessionsAndFormerStates) {
   Get(s, m, "k");
   Get(t, m, "k");
   const std::string counted = "hits 1, misses 3, computations 3, currsize ";
-  EXPECT_EQ(Counts(table_->Info(m)), counted + "2");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), counted + "2");
   Close(s);
-  EXPECT_EQ(Counts(table_->Info(m)), counted + "1");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), counted + "1");
   Close(t);
-  EXPECT_EQ(Counts(table_->Info(m)), counted + "0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), counted + "0");
 }
 
 TEST_F(SessionTest, ClearOfASessionLeavesTheTotalsCounters) {
@@ -278,7 +283,7 @@ TEST_F(SessionTest, ClearOfASessionLeavesTheTotalsCounters) {
   Get(s, m, "k");
   table_->Clear(s.get(), nullptr);
   EXPECT_EQ(Counts(Info(s, m)), "currsize 0");
-  EXPECT_EQ(Counts(table_->Info(m)), "misses 1, computations 1, currsize 0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "misses 1, computations 1, currsize 0");
 }
 
 TEST_F(SessionTest, ClearOfAllStartsCountingAnewAtEveryLevel) {
@@ -288,16 +293,16 @@ TEST_F(SessionTest, ClearOfAllStartsCountingAnewAtEveryLevel) {
   Get(t, m, "k");
   Close(t);
   EXPECT_EQ(table_->Clear(nullptr, &m), (Receipt{1, ChargeOf("k", "=k"), 0}));
-  EXPECT_EQ(Counts(table_->Info(m)), "currsize 0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "currsize 0");
   EXPECT_EQ(Counts(Info(s, m)), "currsize 0");
-  EXPECT_EQ(Counts(table_->Info(other)), "misses 1, computations 1, currsize 1");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(other)), "misses 1, computations 1, currsize 1");
   EXPECT_EQ(table_->Clear(nullptr, nullptr).entries, 2);
   for (const MemoizedMethod* method : {&m, &other, &shared}) {
-    EXPECT_EQ(Counts(table_->Info(*method)), "currsize 0");
+    EXPECT_EQ(Counts(table_->GetTotals().Info(*method)), "currsize 0");
     EXPECT_EQ(Get(s, *method, "k"), "miss =k");
   }
   Close(s);
-  EXPECT_EQ(Counts(table_->Info(m)), "misses 1, computations 1, currsize 0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "misses 1, computations 1, currsize 0");
 }
 
 TEST_F(SessionTest, CountersOfFormerStatesStandStill) {
@@ -310,8 +315,8 @@ TEST_F(SessionTest, CountersOfFormerStatesStandStill) {
   for (Caller* caller : {&ends_well, &fails}) EXPECT_TRUE(caller->flight()->Begin(now_));
   Finish(ends_well, "v");
   Fail(fails);
-  EXPECT_EQ(Counts(former->History(m)), "misses 2, currsize 0");
-  EXPECT_EQ(Counts(table_->Info(m)), "misses 2, currsize 0");
+  EXPECT_EQ(Counts(former->GetHistory().at(0).info), "misses 2, currsize 0");
+  EXPECT_EQ(Counts(table_->GetTotals().Info(m)), "misses 2, currsize 0");
 }
 
 TEST_F(SessionTest, WhatAClosedSessionStillComputesIsNotCounted) {
@@ -319,9 +324,9 @@ TEST_F(SessionTest, WhatAClosedSessionStillComputesIsNotCounted) {
   const SessionPtr s = Open();
   Caller& running = Call(s, m, "k");
   Close(s);
-  const CacheInfo before = table_->Info(m);
+  const CacheInfo before = table_->GetTotals().Info(m);
   Fail(running);
-  EXPECT_EQ(table_->Info(m), before);
+  EXPECT_EQ(table_->GetTotals().Info(m), before);
   EXPECT_EQ(Counts(before), "misses 1, computations 1, currsize 0");
 }
 

@@ -100,8 +100,8 @@ class ThreadsTest : public ::testing::Test {
 
   void Open(size_t slot) {
     auto opened = std::make_shared<Opened>(++names_);
-    auto incarnation = table_->Incarnate("", InstanceOf(opened, 0));
-    auto session = table_->Open(std::move(incarnation), "", Now(),
+    auto incarnation = table_->Incarnate("", {.instance = InstanceOf(opened, 0), .metadata = {}});
+    auto session = table_->Open(std::move(incarnation), {}, Now(),
                                 [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
     if (!session.ok()) return;
     ++opened_;
@@ -132,7 +132,8 @@ class ThreadsTest : public ::testing::Test {
   void Update(const std::shared_ptr<Opened>& opened) {
     MutexLock lock(opened->changing);
     const int state = opened->state + 1;
-    auto incarnation = table_->Incarnate("", InstanceOf(opened, state));
+    auto incarnation =
+        table_->Incarnate("", {.instance = InstanceOf(opened, state), .metadata = {}});
     if (table_->Update(*opened->session, std::move(incarnation)).ok()) opened->state = state;
   }
 
@@ -157,10 +158,16 @@ class ThreadsTest : public ::testing::Test {
                                                     : session->incarnation();
       if (incarnation == nullptr) return caller.OnAnswer({SessionNotFound()});
       const auto result = incarnation->cache->GetOrCompute(
-          {method, CacheKey(method.id, caller.request), control, Now(), &caller,
-           incarnation->instance},
+          {.method = method,
+           .key = CacheKey(method.id, caller.request),
+           .control = control,
+           .now = Now(),
+           .waiter = &caller,
+           .self = incarnation->self,
+           .session = shared ? nullptr : session.get()},
           [&](std::shared_ptr<Flight> flight) {
-            Submit(std::move(flight), static_cast<const Instance*>(incarnation->instance.get()));
+            const void* instance = shared ? nullptr : incarnation->self->instance.get();
+            Submit(std::move(flight), static_cast<const Instance*>(instance));
           });
       if (const auto* outcome = std::get_if<Outcome>(&result)) caller.OnAnswer(*outcome);
       if (const auto* flight = std::get_if<std::shared_ptr<Flight>>(&result)) {
@@ -211,7 +218,7 @@ class ThreadsTest : public ::testing::Test {
     }
     int64_t counted = 0;
     for (const MemoizedMethod& method : methods_) {
-      const CacheInfo total = table_->Info(method);
+      const CacheInfo total = table_->GetTotals().Info(method);
       counted += total.counters.hits + total.counters.misses;
       EXPECT_GT(total.counters.hits, 0);
     }
@@ -221,7 +228,7 @@ class ThreadsTest : public ::testing::Test {
   // Counters only grow; bounds are exceeded by at most one entry for each storing thread.
   void ReadTotals(std::vector<CacheInfo>& last) {
     for (const MemoizedMethod& method : methods_) {
-      const CacheInfo info = table_->Info(method);
+      const CacheInfo info = table_->GetTotals().Info(method);
       const Counters &now = info.counters, &before = last[method.id].counters;
       EXPECT_GE(now.hits, before.hits);
       EXPECT_GE(now.misses, before.misses);
@@ -232,7 +239,7 @@ class ThreadsTest : public ::testing::Test {
       EXPECT_GE(now.expirations, before.expirations);
       EXPECT_LE(now.coalesced, now.misses);
       last[method.id] = info;
-      const auto& total = method.total_entries;
+      const auto& total = method.bounds->total_entries;
       EXPECT_LE(total.used(), total.limit().value_or(total.used()) + kThreads);
     }
     EXPECT_LE(context_.bytes.used(), *context_.bytes.limit() + kThreads * kLargestCharge);
@@ -255,7 +262,7 @@ class ThreadsTest : public ::testing::Test {
     EXPECT_EQ(context_.flights, 0);
     EXPECT_EQ(context_.instances, 0);
     EXPECT_EQ(context_.bytes.used(), 0);
-    for (const MemoizedMethod& method : methods_) EXPECT_EQ(method.total_entries.used(), 0);
+    for (const MemoizedMethod& method : methods_) EXPECT_EQ(method.bounds->total_entries.used(), 0);
   }
 
   void RunThread(uint32_t seed) {

@@ -9,13 +9,19 @@
 
 namespace memod {
 
-Twin::Twin(std::optional<int64_t> max_bytes, int max_depth, const std::vector<Policy>& methods)
-    : context_(max_bytes), model_(max_bytes, max_depth, methods) {
+Twin::Twin(const Bounds& bounds, const std::vector<Policy>& methods)
+    : context_(bounds.max_bytes),
+      model_(bounds.max_bytes, bounds.guaranteed_bytes, bounds.max_depth, methods) {
+  std::map<std::string, std::shared_ptr<CacheBounds>> named;
   for (const Policy& policy : methods) {
     const auto id = static_cast<uint32_t>(methods_.size());
-    methods_.emplace_back(id, "/test.Service/" + std::to_string(id), policy);
+    std::shared_ptr<CacheBounds> own;
+    auto& shared = policy.cache.empty() ? own : named[policy.cache];
+    if (shared == nullptr) shared = std::make_shared<CacheBounds>(policy.cache, policy);
+    methods_.emplace_back(id, "/test.Service/" + std::to_string(id), policy, shared);
   }
-  table_.emplace(context_, SessionTable::Limits{.max_depth = max_depth});
+  table_.emplace(context_, SessionTable::Limits{.max_depth = bounds.max_depth,
+                                                .guaranteed_bytes = bounds.guaranteed_bytes});
 }
 
 Twin::~Twin() {
@@ -34,17 +40,18 @@ std::string Twin::Told(const Outcome& outcome) { return memod::Told(outcome); }
 
 // Sessions
 
-std::vector<Model::Session*> Twin::open() {
-  std::vector<Model::Session*> open;
-  for (const auto& pair : sessions_) open.push_back(&pair->model);
-  return open;
+std::shared_ptr<Incarnation> Twin::Incarnate(const std::optional<std::string>& state) {
+  const std::string key = state ? "state " + *state : "";
+  if (state) {
+    if (auto shared = table_->FindShared(key)) return shared;
+  }
+  return table_->Incarnate("", {.instance = std::make_shared<int>(), .metadata = {}}, key);
 }
 
-void Twin::Open() {
-  auto incarnation = table_->Incarnate("", std::make_shared<int>());
-  auto session = table_->Open(std::move(incarnation), "", now_,
-                              [](const Session&, CloseReason, const Receipt&) {});
-  sessions_.push_back(std::make_unique<Pair>(Pair{*std::move(session), model_.Open()}));
+void Twin::Open(const std::optional<std::string>& state) {
+  auto session =
+      table_->Open(Incarnate(state), {}, now_, [](const Session&, CloseReason, const Receipt&) {});
+  sessions_.push_back(std::make_unique<Pair>(Pair{*std::move(session), model_.Open(state)}));
   ExpectSame();
 }
 
@@ -57,11 +64,20 @@ void Twin::Close(int session) {
   ExpectSame();
 }
 
-void Twin::Update(int session) {
+void Twin::Update(int session, const std::optional<std::string>& state) {
   Pair& pair = *sessions_[session];
-  const auto receipt =
-      table_->Update(*pair.session, table_->Incarnate("", std::make_shared<int>()));
-  EXPECT_EQ(*receipt, model_.Update(pair.model));
+  const auto receipt = table_->Update(*pair.session, Incarnate(state));
+  EXPECT_EQ(*receipt, model_.Update(pair.model, state));
+  ExpectSame();
+}
+
+void Twin::Forget(int session, int method, const std::string& key) {
+  const bool shared = methods_[method].policy.scope == Scope::kServer;
+  const Pair& pair = *sessions_[session];
+  const auto incarnation = shared ? table_->shared() : pair.session->incarnation();
+  const Receipt receipt =
+      incarnation->cache->Forget(methods_[method], CacheKey(methods_[method].id, key));
+  EXPECT_EQ(receipt, model_.Forget(shared ? model_.shared() : pair.model.cache, method, key));
   ExpectSame();
 }
 
@@ -69,7 +85,7 @@ void Twin::Clear(std::optional<int> session, std::optional<int> method) {
   Pair* pair = session ? sessions_[*session].get() : nullptr;
   const Receipt receipt = table_->Clear(pair == nullptr ? nullptr : pair->session.get(),
                                         method ? &methods_[*method] : nullptr);
-  EXPECT_EQ(receipt, model_.Clear(open(), pair == nullptr ? nullptr : &pair->model, method));
+  EXPECT_EQ(receipt, model_.Clear(pair == nullptr ? nullptr : &pair->model, method));
   ExpectSame();
 }
 
@@ -79,38 +95,47 @@ int Twin::Call(int session, int method, const std::string& key, Control control)
   const bool shared = methods_[method].policy.scope == Scope::kServer;
   Pair* pair = shared ? nullptr : sessions_[session].get();
   const auto incarnation = shared ? table_->shared() : pair->session->incarnation();
-  return Start(*incarnation->cache, incarnation->instance, nullptr,
+  return Start(*incarnation->cache, incarnation->self,
+               pair == nullptr ? nullptr : pair->session.get(), nullptr,
                {.caller = next_caller_,
                 .cache = shared ? model_.shared() : pair->model.cache,
                 .method = method,
                 .key = key,
                 .control = control,
                 .now = now_,
-                .parent = nullptr});
+                .parent = nullptr,
+                .session = shared ? -1 : pair->model.id});
 }
 
 int Twin::CallNested(const Computation& parent, int method, const std::string& key) {
   const bool shared = methods_[method].policy.scope == Scope::kServer;
-  return Start(shared ? *table_->shared()->cache : parent.flight->cache(),
-               parent.flight->instance(), &parent,
+  return Start(shared ? *table_->shared()->cache : parent.flight->cache(), parent.flight->self(),
+               nullptr, &parent,
                {.caller = next_caller_,
                 .cache = shared ? model_.shared() : parent.model->cache,
                 .method = method,
                 .key = key,
                 .control = Control::kNone,
                 .now = now_,
-                .parent = parent.model});
+                .parent = parent.model,
+                .session = -1});
 }
 
-int Twin::Start(MemoCache& cache, const std::shared_ptr<const void>& instance,
+int Twin::Start(MemoCache& cache, const std::shared_ptr<const Self>& self, const Session* session,
                 const Computation* parent, Model::Call call) {
   const int id = next_caller_++;
   TwinCaller& caller = waiting_.try_emplace(id, id, heard_).first->second;
   const std::shared_ptr<Flight> parent_flight = parent == nullptr ? nullptr : parent->flight;
   bool starts = false;
   const MemoizedMethod& method = methods_[call.method];
-  const auto result = cache.GetOrCompute({method, CacheKey(method.id, call.key), call.control, now_,
-                                          &caller, instance, parent_flight.get()},
+  const auto result = cache.GetOrCompute({.method = method,
+                                          .key = CacheKey(method.id, call.key),
+                                          .control = call.control,
+                                          .now = now_,
+                                          .waiter = &caller,
+                                          .self = self,
+                                          .parent = parent_flight.get(),
+                                          .session = session},
                                          [&](std::shared_ptr<Flight>) { starts = true; });
   if (const auto* outcome = std::get_if<Outcome>(&result)) caller.OnAnswer(*outcome);
   if (const auto* flight = std::get_if<std::shared_ptr<Flight>>(&result)) caller.flight = *flight;
@@ -155,10 +180,10 @@ void Twin::Complete(size_t computation, const std::string& answer) {
   Return(computation);
 }
 
-void Twin::Fail(size_t computation) {
+void Twin::Fail(size_t computation, absl::StatusCode code) {
   const Computation& c = computations_[computation];
-  c.flight->Complete(absl::InternalError(""), now_);
-  model_.Fail(c.model, "INTERNAL");
+  c.flight->Complete(absl::Status(code, ""), now_);
+  model_.Fail(c.model, code, now_);
   Return(computation);
 }
 
@@ -171,7 +196,6 @@ void Twin::Abandon(size_t computation) {
 
 void Twin::ExpectSameCancelled(size_t computation) {
   const Computation& c = computations_[computation];
-  if (!c.model->running && !c.model->cancelled) return;  // it was answered: nobody's question
   EXPECT_EQ(c.flight->cancelled(), model_.Cancelled(*c.model));
 }
 
@@ -207,18 +231,19 @@ void Twin::ExpectSame() {
   for (const auto& [caller, heard] : std::exchange(heard_, {})) waiting_.erase(caller);
   EXPECT_EQ(context_.bytes.used(), model_.bytes());
   for (const MemoizedMethod& method : methods_) {
-    EXPECT_EQ(method.total_entries.used(), model_.entries(static_cast<int>(method.id)));
+    EXPECT_EQ(method.bounds->total_entries.used(), model_.entries(static_cast<int>(method.id)));
   }
 }
 
 void Twin::ExpectSameInfos() {
+  const SessionTable::Totals totals = table_->GetTotals();
   for (const MemoizedMethod& method : methods_) {
     const int m = static_cast<int>(method.id);
     const auto same = [&](const CacheInfo& real, const CacheInfo& expected) {
       EXPECT_EQ(real, expected) << method.name << ": " << Counts(real) << ", but of the model "
                                 << Counts(expected);
     };
-    same(table_->Info(method), model_.Total(open(), m));
+    same(totals.Info(method), model_.Total(m));
     same(table_->shared()->cache->Info(method), model_.Info(*model_.shared(), m));
     for (const auto& pair : sessions_) {
       same(pair->session->incarnation()->cache->Info(method), model_.Info(*pair->model.cache, m));

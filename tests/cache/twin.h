@@ -19,7 +19,13 @@ class Twin {
   // Time goes by in units of which any number is exact in seconds, also as a float.
   static constexpr Duration kTick = std::chrono::nanoseconds(1'953'125);  // 1/512 s
 
-  Twin(std::optional<int64_t> max_bytes, int max_depth, const std::vector<Policy>& methods);
+  struct Bounds {
+    std::optional<int64_t> max_bytes;
+    int64_t guaranteed_bytes;
+    int max_depth;
+  };
+  // Methods that name the same cache have equal bounds.
+  Twin(const Bounds& bounds, const std::vector<Policy>& methods);
   // Closes everything, and expects that nothing is left.
   ~Twin();
 
@@ -34,9 +40,12 @@ class Twin {
 
   // Sessions are named by their place among the open ones.
   int sessions() const { return static_cast<int>(sessions_.size()); }
-  void Open();
+  // With a state: shared by all sessions with an equal one.
+  void Open(const std::optional<std::string>& state);
   void Close(int session);
-  void Update(int session);
+  void Update(int session, const std::optional<std::string>& state);
+  // Of a method in server scope any session will do.
+  void Forget(int session, int method, const std::string& key);
   void Clear(std::optional<int> session, std::optional<int> method);
 
   // Methods in server scope need no session. Returns the caller.
@@ -48,7 +57,7 @@ class Twin {
   size_t Innermost(size_t computation) const;
   bool Begin(size_t computation);
   void Complete(size_t computation, const std::string& answer);
-  void Fail(size_t computation);
+  void Fail(size_t computation, absl::StatusCode code);
   void Abandon(size_t computation);
   void ExpectSameCancelled(size_t computation);
 
@@ -77,8 +86,8 @@ class Twin {
   };
   static std::string Told(const Outcome& outcome);
 
-  std::vector<Model::Session*> open();
-  int Start(MemoCache& cache, const std::shared_ptr<const void>& instance,
+  std::shared_ptr<Incarnation> Incarnate(const std::optional<std::string>& state);
+  int Start(MemoCache& cache, const std::shared_ptr<const Self>& self, const Session* session,
             const Computation* parent, Model::Call call);
   void Return(size_t computation);
 

@@ -1,0 +1,23 @@
+// What all caches of a server share. Outlives them. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "memod/cache/budget.h"
+#include "memod/cache/reaper.h"
+
+namespace memod {
+
+struct CacheContext {
+  explicit CacheContext(std::optional<int64_t> max_bytes) : bytes(max_bytes) {}
+
+  Budget bytes;  // cache.max_bytes
+  std::atomic<int64_t> entries{0};
+  std::atomic<int64_t> flights{0};    // alive, those that nobody waits for included
+  std::atomic<int64_t> instances{0};  // of hosted classes, those only a running call holds included
+  Reaper reaper;                      // last: what it frees counts itself out of the others
+};
+
+}  // namespace memod

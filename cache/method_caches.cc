@@ -1,0 +1,235 @@
+#include "memod/cache/method_caches.h"
+
+#include <utility>
+
+namespace memod {
+namespace {
+
+Receipt ReceiptOf(const LruCache::Entry& entry) {
+  return {1, entry.charge(), entry.value.compute_seconds};
+}
+
+}  // namespace
+
+// Entries
+
+bool MethodCaches::Expired(const MemoizedMethod& method, const LruCache::Value& value, Time now) {
+  const Policy& policy = method.policy;
+  const absl::StatusCode code = value.answer->code();
+  const auto ttl = code == absl::StatusCode::kOk ? policy.ttl : policy.negative.at(code);
+  return ttl && now - value.computed_at >= *ttl;
+}
+
+const LruCache::Entry* MethodCaches::Lookup(const MemoizedMethod& method, const CacheKey& key,
+                                            Time now, Removed& removed) {
+  OfMethod& of = For(method);
+  const LruCache::Entry* entry = of.cache.lru.Lookup(key, now);
+  if (entry != nullptr && !Expired(method, entry->value, now)) {
+    ++of.counters.hits;
+    of.counters.compute_seconds_saved += entry->value.compute_seconds;
+    return entry;
+  }
+  if (entry != nullptr) {
+    ++of.counters.expirations;
+    GiveBack(*entry);
+    removed.push_back(of.cache.lru.Remove(entry));
+  }
+  ++of.counters.misses;
+  return nullptr;
+}
+
+const LruCache::Entry* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& key,
+                                          Time now) const {
+  const OfMethod* of = Find(method.id);
+  if (of == nullptr) return nullptr;
+  const LruCache::Entry* entry = of->cache.lru.Peek(key);
+  return entry != nullptr && Expired(method, entry->value, now) ? nullptr : entry;
+}
+
+bool MethodCaches::Insert(const MemoizedMethod& method, const CacheKey& key, LruCache::Value value,
+                          Time now, Removed& removed) {
+  OfMethod& of = For(method);
+  Cache& cache = of.cache;
+  const int64_t charge = LruCache::Charge(key, *value.answer);
+  if (static_cast<int64_t>(value.answer->size()) > method.policy.max_entry_bytes ||
+      charge > context_.bytes.limit().value_or(charge)) {
+    ++of.counters.too_large;
+    return false;
+  }
+  const Receipt stored{1, charge, value.compute_seconds};
+  const size_t before = removed.size();
+  const auto evicted = static_cast<size_t>(cache.lru.Insert(key, std::move(value), now, removed));
+  context_.bytes.Charge(charge);
+  context_.entries.fetch_add(1, std::memory_order_relaxed);
+  cache.bounds.total_entries.Charge(1);
+  of.held += stored;
+  bytes_ += charge;
+  for (size_t i = before; i < removed.size(); ++i) {
+    GiveBack(*removed[i]);
+    if (i + evicted >= removed.size()) CountDropped(OwnerOf(*removed[i]), *removed[i], now);
+  }
+  const bool enters = !in_bytes_ || !cache.in_total;
+  in_bytes_ = cache.in_total = true;
+  return enters;
+}
+
+Receipt MethodCaches::Forget(const MemoizedMethod& method, const CacheKey& key, Removed& removed) {
+  OfMethod* of = Find(method.id);
+  const LruCache::Entry* entry = of == nullptr ? nullptr : of->cache.lru.Peek(key);
+  if (entry == nullptr) return {};
+  const Receipt receipt = ReceiptOf(*entry);
+  GiveBack(*entry);
+  removed.push_back(of->cache.lru.Remove(entry));
+  return receipt;
+}
+
+Receipt MethodCaches::Clear(const MemoizedMethod* method, Garbage& garbage) {
+  Receipt receipt;
+  for (auto& of : methods_) {
+    if (method != nullptr && &of->method != method) continue;
+    receipt += of->held;
+    GiveBack(*of, Receipt(of->held));
+    of->baseline = of->counters;
+    if (method == nullptr) continue;
+    if (of->cache.methods == 1) {
+      garbage.emplace_back(of->cache.lru.Clear());
+    } else {
+      const auto removed = std::make_shared<Removed>();
+      of->cache.lru.RemoveMethod(of->method.id, *removed);
+      garbage.push_back(removed);
+    }
+  }
+  if (method != nullptr) return receipt;
+  for (auto& cache : caches_) garbage.emplace_back(cache->lru.Clear());
+  return receipt;
+}
+
+// Budgets
+
+void MethodCaches::EnterBudgets(const MemoizedMethod& method) {
+  // A second Enter is a no-op; whichever comes after a Leave finds the cache empty.
+  context_.bytes.Enter(this);
+  Cache* cache;
+  {
+    MutexLock lock(mutex_);
+    cache = &For(method).cache;
+  }
+  method.bounds->total_entries.Enter(cache);
+}
+
+void MethodCaches::Enforce(const MemoizedMethod& method, Time now) {
+  context_.bytes.Enforce(now);
+  method.bounds->total_entries.Enforce(now);
+}
+
+void MethodCaches::LeaveBudgets() {
+  std::vector<Cache*> leaving;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& cache : caches_) leaving.push_back(cache.get());
+  }
+  context_.bytes.Leave(this);
+  for (Cache* cache : leaving) cache->bounds.total_entries.Leave(cache);
+}
+
+Budget::Member::Left MethodCaches::EvictOldest(const Budget&, const Eviction& eviction,
+                                               Removed& removed) {
+  MutexLock lock(mutex_);
+  Cache* cache = Oldest();
+  const bool spared = cache != nullptr && guaranteed_ && bytes_ <= eviction.guaranteed;
+  if (cache != nullptr && !spared && cache->lru.oldest()->last_used() <= eviction.not_after) {
+    EvictFrom(*cache, eviction.now, removed);
+    cache = Oldest();
+  }
+  if (cache == nullptr || spared) in_bytes_ = false;
+  if (cache == nullptr) return {};
+  return {cache->lru.oldest()->last_used(), bytes_, spared};
+}
+
+Budget::Member::Left MethodCaches::Cache::EvictOldest(const Budget&, const Eviction& eviction,
+                                                      Removed& removed) {
+  MutexLock lock(owner.mutex_);
+  if (lru.oldest() != nullptr && lru.oldest()->last_used() <= eviction.not_after) {
+    owner.EvictFrom(*this, eviction.now, removed);
+  }
+  if (lru.oldest() != nullptr) return {.oldest = lru.oldest()->last_used()};
+  in_total = false;
+  return {};
+}
+
+MethodCaches::Cache* MethodCaches::Oldest() const {
+  Cache* oldest = nullptr;
+  for (const auto& cache : caches_) {
+    const LruCache::Entry* entry = cache->lru.oldest();
+    if (entry == nullptr) continue;
+    if (oldest == nullptr || entry->last_used() < oldest->lru.oldest()->last_used()) {
+      oldest = cache.get();
+    }
+  }
+  return oldest;
+}
+
+void MethodCaches::EvictFrom(Cache& cache, Time now, Removed& removed) {
+  const LruCache::Entry* entry = cache.lru.oldest();
+  CountDropped(OwnerOf(*entry), *entry, now);
+  GiveBack(*entry);
+  removed.push_back(cache.lru.Remove(entry));
+}
+
+void MethodCaches::GiveBack(const LruCache::Entry& entry) {
+  GiveBack(OwnerOf(entry), ReceiptOf(entry));
+}
+
+void MethodCaches::GiveBack(OfMethod& of, const Receipt& went) {
+  bytes_ -= went.bytes;
+  of.held += {-went.entries, -went.bytes, -went.compute_seconds};
+  // Sums of floating-point numbers drift; nothing is exactly nothing.
+  if (of.held.entries == 0) of.held = {};
+  context_.bytes.Charge(-went.bytes);
+  context_.entries.fetch_sub(went.entries, std::memory_order_relaxed);
+  of.cache.bounds.total_entries.Charge(-went.entries);
+}
+
+void MethodCaches::CountDropped(OfMethod& of, const LruCache::Entry& entry, Time now) {
+  ++(Expired(of.method, entry.value, now) ? of.counters.expirations : of.counters.evictions);
+}
+
+// Methods
+
+CacheInfo MethodCaches::InfoSince(const OfMethod& of, const Counters& since) {
+  return {of.counters - since, of.method.bounds->max_entries, of.held.entries, of.held.bytes};
+}
+
+CacheInfo MethodCaches::Info(const MemoizedMethod& method) const {
+  const OfMethod* of = Find(method.id);
+  return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
+                       : InfoSince(*of, of->baseline);
+}
+
+CacheInfo MethodCaches::History(const MemoizedMethod& method) const {
+  const OfMethod* of = Find(method.id);
+  return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
+                       : InfoSince(*of, Counters{});
+}
+
+MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {
+  if (OfMethod* of = Find(method.id)) return *of;
+  Cache* cache = nullptr;
+  for (const auto& c : caches_) {
+    if (&c->bounds == method.bounds.get()) cache = c.get();
+  }
+  if (cache == nullptr) {
+    cache = caches_.emplace_back(std::make_unique<Cache>(*this, *method.bounds)).get();
+  }
+  ++cache->methods;
+  return *methods_.emplace_back(new OfMethod{method, *cache, {}, {}, {}});
+}
+
+MethodCaches::OfMethod* MethodCaches::Find(uint32_t method) const {
+  for (const auto& of : methods_) {
+    if (of->method.id == method) return of.get();
+  }
+  return nullptr;
+}
+
+}  // namespace memod
