@@ -2,7 +2,6 @@
 // must not do may not.
 #include <atomic>
 #include <deque>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <thread>
