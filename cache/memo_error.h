@@ -44,10 +44,22 @@ inline std::string Quoted(std::string_view text) {
   return absl::StrCat("\"", shown, text.size() > kLongest ? "...\"" : "\"");
 }
 
+// The session of a call that waits, or was about to, is closed.
+inline absl::Status SessionClosed() {
+  return MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,
+                   "the session was closed while the call waited");
+}
+
 // A handle that is malformed, unknown or closed: one and the same, so that none can be probed for.
 inline absl::Status SessionNotFound() {
   return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
                    "no such session: the handle in memo-session is unknown or closed");
+}
+
+// The same for an administrator, who names sessions by their public ids.
+inline absl::Status NoSessionOfId(std::string_view id) {
+  return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
+                   absl::StrCat("no open session ", Quoted(id), "; ListSessions lists their ids"));
 }
 
 }  // namespace memod

@@ -17,11 +17,6 @@ constexpr size_t kIdBytes = 5;
 std::string NewHandle() { return absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)); }
 std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
 
-absl::Status SessionClosed() {
-  return MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,
-                   "the session was closed while the call waited");
-}
-
 // Destroyed on the reaper, and counted as long as it is really there.
 std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
   struct Counted {

@@ -6,16 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/cache_report.h"
+#include "memod/server/explain_key.h"
 
 namespace memod {
 namespace {
 
 constexpr int kMaxPage = 1000;
-
-absl::Status NoSession(const std::string& id) {
-  return MemoError(absl::StatusCode::kNotFound, memo_error::kSessionNotFound,
-                   absl::StrCat("no open session ", Quoted(id), "; ListSessions lists their ids"));
-}
 
 absl::Status NoMethod(const std::string& id, const std::string& method) {
   return absl::NotFoundError(absl::StrCat("session ", id, " has no method ", Quoted(method)));
@@ -33,15 +29,16 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
   }
   ReportGauges(response->mutable_gauges());
   if (request.session_id().empty()) {
+    const SessionTable::Totals totals = sessions_.GetTotals();
     ReportCacheInfo(
-        methods, [&](const Method& method) { return sessions_.Info(method.memo); },
+        methods, [&](const Method& method) { return totals.Info(method.memo); },
         response->mutable_total(), response->mutable_methods());
     return absl::OkStatus();
   }
   const auto session = FindSession(request.session_id());
   if (!session.ok()) return session.status();
   const auto incarnation = (*session)->incarnation();
-  if (incarnation == nullptr) return NoSession(request.session_id());
+  if (incarnation == nullptr) return NoSessionOfId(request.session_id());
   const std::vector<const Method*> own = methods_.OfState(incarnation->state_type);
   std::erase_if(methods,
                 [&](auto* m) { return std::find(own.begin(), own.end(), m) == own.end(); });
@@ -68,7 +65,7 @@ absl::Status Admin::ClearCache(const memo::v1::AdminServiceClearCacheRequest& re
     if (!found.ok()) return found.status();
     session = *std::move(found);
     const auto incarnation = session->incarnation();
-    if (incarnation == nullptr) return NoSession(request.session_id());
+    if (incarnation == nullptr) return NoSessionOfId(request.session_id());
     const auto own = methods_.OfState(incarnation->state_type);
     if (one != nullptr &&
         std::none_of(own.begin(), own.end(), [&](auto* m) { return &m->memo == one; })) {
@@ -79,13 +76,32 @@ absl::Status Admin::ClearCache(const memo::v1::AdminServiceClearCacheRequest& re
   return absl::OkStatus();
 }
 
+absl::Status Admin::Forget(const memo::v1::AdminServiceForgetRequest& request,
+                           memo::v1::AdminServiceForgetResponse* response) {
+  const auto call = DescribedCall::Find(request.call(), sessions_, methods_);
+  if (!call.ok()) return call.status();
+  if (call->incarnation == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("session_id is empty; ", call->method->memo.name,
+                     " is remembered for each session, and ListSessions lists their ids"));
+  }
+  ReportReceipt(call->incarnation->cache->Forget(call->method->memo, call->key->key()),
+                response->mutable_receipt());
+  return absl::OkStatus();
+}
+
+absl::Status Admin::ExplainKey(const memo::v1::ExplainKeyRequest& request,
+                               memo::v1::ExplainKeyResponse* response) const {
+  return memod::ExplainKey(request, sessions_, methods_, response);
+}
+
 absl::Status Admin::CloseSession(const memo::v1::AdminServiceCloseSessionRequest& request,
                                  memo::v1::AdminServiceCloseSessionResponse* response) {
   if (request.session_id().empty()) return absl::InvalidArgumentError("session_id is empty");
   const auto session = FindSession(request.session_id());
   if (!session.ok()) return session.status();
   const auto receipt = sessions_.Close(*session, CloseReason::kClosedByAdmin);
-  if (!receipt) return NoSession(request.session_id());
+  if (!receipt) return NoSessionOfId(request.session_id());
   ReportReceipt(*receipt, response->mutable_receipt());
   return absl::OkStatus();
 }
@@ -107,6 +123,7 @@ absl::Status Admin::ListSessions(const memo::v1::ListSessionsRequest& request,
     info->set_state_type(incarnation->state_type);
     info->set_peer(session->peer());
     ReportDuration(now - session->opened_at(), info->mutable_age());
+    info->set_sharing(sessions_.CountSharing(*session));
     google::protobuf::RepeatedPtrField<memo::v1::MethodCacheInfo> parts;
     ReportCacheInfo(
         methods_.OfState(incarnation->state_type),
@@ -132,7 +149,7 @@ absl::Status Admin::ListMethods(const memo::v1::ListMethodsRequest&,
 
 absl::StatusOr<std::shared_ptr<Session>> Admin::FindSession(const std::string& id) const {
   auto session = sessions_.FindById(id);
-  if (session == nullptr) return NoSession(id);
+  if (session == nullptr) return NoSessionOfId(id);
   return session;
 }
 

@@ -21,6 +21,10 @@ class Admin {
                             memo::v1::AdminServiceGetCacheInfoResponse* response) const;
   absl::Status ClearCache(const memo::v1::AdminServiceClearCacheRequest& request,
                           memo::v1::AdminServiceClearCacheResponse* response);
+  absl::Status Forget(const memo::v1::AdminServiceForgetRequest& request,
+                      memo::v1::AdminServiceForgetResponse* response);
+  absl::Status ExplainKey(const memo::v1::ExplainKeyRequest& request,
+                          memo::v1::ExplainKeyResponse* response) const;
   absl::Status CloseSession(const memo::v1::AdminServiceCloseSessionRequest& request,
                             memo::v1::AdminServiceCloseSessionResponse* response);
   absl::Status ListSessions(const memo::v1::ListSessionsRequest& request,

@@ -21,6 +21,18 @@ ServerUnaryReactor* AdminService::ClearCache(CallbackServerContext* context,
   return Answer(context, [=, this] { return admin_.ClearCache(*request, response); });
 }
 
+ServerUnaryReactor* AdminService::Forget(CallbackServerContext* context,
+                                         const memo::v1::AdminServiceForgetRequest* request,
+                                         memo::v1::AdminServiceForgetResponse* response) {
+  return Answer(context, [=, this] { return admin_.Forget(*request, response); });
+}
+
+ServerUnaryReactor* AdminService::ExplainKey(CallbackServerContext* context,
+                                             const memo::v1::ExplainKeyRequest* request,
+                                             memo::v1::ExplainKeyResponse* response) {
+  return Answer(context, [=, this] { return admin_.ExplainKey(*request, response); });
+}
+
 ServerUnaryReactor* AdminService::CloseSession(
     CallbackServerContext* context, const memo::v1::AdminServiceCloseSessionRequest* request,
     memo::v1::AdminServiceCloseSessionResponse* response) {

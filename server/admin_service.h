@@ -23,6 +23,12 @@ class AdminService final : public memo::v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ClearCache(grpc::CallbackServerContext* context,
                                        const memo::v1::AdminServiceClearCacheRequest* request,
                                        memo::v1::AdminServiceClearCacheResponse* response) override;
+  grpc::ServerUnaryReactor* Forget(grpc::CallbackServerContext* context,
+                                   const memo::v1::AdminServiceForgetRequest* request,
+                                   memo::v1::AdminServiceForgetResponse* response) override;
+  grpc::ServerUnaryReactor* ExplainKey(grpc::CallbackServerContext* context,
+                                       const memo::v1::ExplainKeyRequest* request,
+                                       memo::v1::ExplainKeyResponse* response) override;
   grpc::ServerUnaryReactor* CloseSession(
       grpc::CallbackServerContext* context,
       const memo::v1::AdminServiceCloseSessionRequest* request,

@@ -16,7 +16,20 @@ void Report(const CacheInfo& info, memo::v1::CacheInfo* out) {
   out->set_evictions(counters.evictions);
   out->set_expirations(counters.expirations);
   out->set_too_large(counters.too_large);
+  out->set_compute_seconds(counters.compute_seconds);
   out->set_compute_seconds_saved(counters.compute_seconds_saved);
+}
+
+const char* Name(Scope scope) {
+  switch (scope) {
+    case Scope::kSession:
+      return "session";
+    case Scope::kState:
+      return "state";
+    case Scope::kServer:
+      return "server";
+  }
+  return "";
 }
 
 }  // namespace
@@ -41,8 +54,19 @@ void ReportPolicy(const Policy& policy, memo::v1::CachePolicy* out) {
   if (policy.ttl) ReportDuration(*policy.ttl, out->mutable_ttl());
   ReportDuration(policy.compute_timeout, out->mutable_compute_timeout());
   out->set_coalesce(policy.coalesce);
-  out->set_scope(policy.scope == Scope::kServer ? "server" : "session");
+  out->set_scope(Name(policy.scope));
   out->set_typed(true);
+  out->set_cache(policy.cache);
+  *out->mutable_key_metadata() = {policy.key_metadata.begin(), policy.key_metadata.end()};
+  *out->mutable_forward() = {policy.forward.begin(), policy.forward.end()};
+  out->set_key_mode(policy.key_mode == KeyMode::kMessage ? "message" : "bytes");
+  *out->mutable_key_ignore() = {policy.key_ignore.begin(), policy.key_ignore.end()};
+  *out->mutable_answer_metadata() = {policy.answer_metadata.begin(), policy.answer_metadata.end()};
+  for (const auto& [code, ttl] : policy.negative) {
+    memo::v1::NegativePolicy* negative = out->add_negative();
+    negative->set_code(absl::StatusCodeToString(code));
+    if (ttl) ReportDuration(*ttl, negative->mutable_ttl());
+  }
 }
 
 void ReportCacheInfo(const std::vector<const Method*>& methods,
@@ -52,9 +76,7 @@ void ReportCacheInfo(const std::vector<const Method*>& methods,
   CacheInfo sum;
   for (const Method* method : methods) {
     const CacheInfo info = info_of(*method);
-    sum.counters += info.counters;
-    sum.currsize += info.currsize;
-    sum.bytes += info.bytes;
+    sum += info;
     if (methods.size() == 1) sum.maxsize = info.maxsize;
     memo::v1::MethodCacheInfo* part = parts->Add();
     part->set_method(method->memo.name);

@@ -9,10 +9,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "memod/cache/flight.h"
+#include "memod/cache/policy.h"
 #include "memod/cache/time.h"
 #include "memod/server/method_traits.h"
 
@@ -33,6 +36,22 @@ class CallContext {
 
   // When the policy's compute_timeout is over.
   Time deadline() const { return flight_.deadline(); }
+
+  // What the caller sent under this name, if the method's policy says that it reaches the method:
+  // key.metadata, forward. The values in their order; empty: none was sent.
+  std::vector<std::string_view> metadata(std::string_view name) const;
+  // What was captured when the session was opened, of the names in session.metadata.
+  std::vector<std::string_view> session_metadata(std::string_view name) const;
+
+  // Goes out with the answer, and is kept with it, if the policy's answer.metadata lists the name;
+  // otherwise it is dropped. With an error none goes out.
+  // INVALID_ARGUMENT, and nothing is added: the value is not printable ASCII, which only names that
+  // end in -bin may have.
+  absl::Status AddAnswerMetadata(std::string_view name, std::string_view value);
+
+  // For those who run the method.
+  const Metadata& answer_metadata() const { return answer_metadata_; }
+  KeyMode key_mode() const;
 
   // A memoized call on the same session, of another method of the same class or of a registered
   // function. A hit, or else computed on this thread; it never waits for another computation.
@@ -60,6 +79,7 @@ class CallContext {
 
   Dispatcher& dispatcher_;
   const Flight& flight_;
+  Metadata answer_metadata_;
 };
 
 }  // namespace memod

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
+#include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 
 namespace memod {
@@ -92,14 +93,21 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
 
  private:
   void Answer(const Outcome& outcome, grpc::ServerUnaryReactor& reactor) {
-    if (!outcome.answer.ok()) {
-      return reactor.Finish(ToGrpcStatus(outcome.answer.status(), context_));
+    const bool is_hit = outcome.status == CacheStatus::kHit;
+    // Of an error it is told only when it comes from memory: of others it says nothing.
+    if (outcome.answer.ok() || is_hit) {
+      context_.AddInitialMetadata("memo-cache", Name(outcome.status));
     }
-    context_.AddInitialMetadata("memo-cache", Name(outcome.status));
-    if (outcome.status == CacheStatus::kHit) {
+    if (is_hit) {
       context_.AddInitialMetadata(
           "memo-age",
           absl::StrCat(std::chrono::duration_cast<std::chrono::seconds>(outcome.age).count()));
+    }
+    if (!outcome.answer.ok()) {
+      return reactor.Finish(ToGrpcStatus(outcome.answer.status(), context_));
+    }
+    for (const auto& [name, value] : (*outcome.answer)->metadata()) {
+      context_.AddInitialMetadata(name, value);
     }
     response_ = ToByteBuffer(*outcome.answer);
     reactor.Finish(grpc::Status::OK);
@@ -115,12 +123,16 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
                        absl::StrCat("the request is ", length, " bytes, limit ",
                                     shared_.max_request_bytes, " (server.max_request_bytes)"));
     }
+    const auto read = [this](const std::vector<std::string>& names) {
+      return ReadClientMetadata(context_, names);
+    };
     grpc::Slice slice;
     if (request.Valid() && !request.TrySingleSlice(&slice).ok()) request.DumpToSingleSlice(&slice);
     Dispatcher::Request call{.method = method,
                              .handle = std::nullopt,
                              .control = *control,
-                             .bytes = {reinterpret_cast<const char*>(slice.begin()), slice.size()}};
+                             .bytes = {reinterpret_cast<const char*>(slice.begin()), slice.size()},
+                             .metadata = read};
     const auto handle = context_.client_metadata().find("memo-session");
     if (handle != context_.client_metadata().end()) call.handle = ToStd(handle->second);
     return shared_.dispatcher.Call(call, *this);

@@ -44,21 +44,29 @@ class NestedCaller final : public Waiter {
 }  // namespace
 
 Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter) {
-  const CacheKey key(request.method.memo.id, request.bytes);
+  const CallKey key(request.method, request.bytes, request.metadata);
   while (true) {
-    const auto incarnation = Resolve(request);
-    if (!incarnation.ok()) return Outcome{incarnation.status()};
-    MemoCache::Result result = GetOrCompute(*(*incarnation)->cache,
+    const auto target = Resolve(request);
+    if (!target.ok()) return Outcome{target.status()};
+    MemoCache::Result result = GetOrCompute(*target->incarnation->cache,
                                             {.method = request.method.memo,
-                                             .key = key,
+                                             .key = key.key(),
                                              .control = request.control,
                                              .now = Clock::now(),
                                              .waiter = &waiter,
-                                             .instance = (*incarnation)->instance},
+                                             .self = target->incarnation->self,
+                                             .session = target->session.get(),
+                                             .request = key.request(),
+                                             .metadata = &key.metadata()},
                                             request.method);
     if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(*outcome);
-    if (auto* flight = std::get_if<std::shared_ptr<Flight>>(&result)) return std::move(*flight);
     // Detached between the two steps: the session has a new incarnation, or is closed.
+    if (std::holds_alternative<MemoCache::Detached>(result)) continue;
+    auto flight = std::get<std::shared_ptr<Flight>>(std::move(result));
+    // Closed between the two steps, while others keep the incarnation: nobody will end this wait.
+    const bool closed = target->session != nullptr && target->session->incarnation() == nullptr;
+    if (closed && flight->Leave(&waiter)) return Outcome{SessionClosed()};
+    return flight;
   }
 }
 
@@ -69,35 +77,41 @@ absl::StatusOr<Answer::Ref> Dispatcher::CallNested(const Flight& parent, const M
   if (!shared && caller.state_type != method.state_type) {
     return SessionMismatch(method, caller.state_type);
   }
+  // It knows of the metadata what its caller knows.
+  const CallKey key(method, bytes, [&](const std::vector<std::string>& names) {
+    return Select(parent.metadata(), names);
+  });
   NestedCaller waiter;
   MemoCache::Result result =
       GetOrCompute(shared ? *sessions_.shared()->cache : parent.cache(),
                    {.method = method.memo,
-                    .key = CacheKey(method.memo.id, bytes),
+                    .key = key.key(),
                     .control = Control::kNone,
                     .now = Clock::now(),
                     .waiter = &waiter,
-                    .instance = shared ? sessions_.shared()->instance : parent.instance(),
-                    .parent = &parent},
+                    .self = shared ? sessions_.shared()->self : parent.self(),
+                    .parent = &parent,
+                    .request = key.request(),
+                    .metadata = &key.metadata()},
                    method);
   if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(outcome->answer);
   return waiter.Take();
 }
 
-absl::StatusOr<std::shared_ptr<Incarnation>> Dispatcher::Resolve(const Request& request) const {
+absl::StatusOr<Dispatcher::Target> Dispatcher::Resolve(const Request& request) const {
   const bool shared = request.method.memo.policy.scope == Scope::kServer;
   if (!request.handle) {
-    if (shared) return sessions_.shared();
+    if (shared) return Target{sessions_.shared(), nullptr};
     return SessionRequired(request.method);
   }
-  const std::shared_ptr<Session> session = sessions_.Find(*request.handle);
+  std::shared_ptr<Session> session = sessions_.Find(*request.handle);
   std::shared_ptr<Incarnation> incarnation = session == nullptr ? nullptr : session->incarnation();
   if (incarnation == nullptr) return SessionNotFound();
-  if (shared) return sessions_.shared();
+  if (shared) return Target{sessions_.shared(), nullptr};
   if (incarnation->state_type != request.method.state_type) {
     return SessionMismatch(request.method, incarnation->state_type);
   }
-  return incarnation;
+  return Target{std::move(incarnation), std::move(session)};
 }
 
 MemoCache::Result Dispatcher::GetOrCompute(MemoCache& cache, const MemoCache::Call& call,

@@ -14,6 +14,7 @@
 #include <variant>
 
 #include "memod/cache/session.h"
+#include "memod/server/call_key.h"
 #include "memod/server/method_table.h"
 
 namespace memod {
@@ -28,7 +29,9 @@ class Dispatcher {
     const Method& method;
     std::optional<std::string_view> handle;  // `memo-session`; nullopt: none was sent
     Control control = Control::kNone;
-    std::string_view bytes;  // valid during Call
+    // Valid during Call.
+    std::string_view bytes;
+    ReadMetadata metadata;
   };
 
   // An outcome: answered at once. A flight: `waiter` is told, or was; Flight::Leave to go before.
@@ -48,7 +51,12 @@ class Dispatcher {
   const MethodTable& methods() const { return methods_; }
 
  private:
-  absl::StatusOr<std::shared_ptr<Incarnation>> Resolve(const Request& request) const;
+  // Where a call goes.
+  struct Target {
+    std::shared_ptr<Incarnation> incarnation;
+    std::shared_ptr<Session> session;  // null: what it computes is nobody's
+  };
+  absl::StatusOr<Target> Resolve(const Request& request) const;
   MemoCache::Result GetOrCompute(MemoCache& cache, const MemoCache::Call& call,
                                  const Method& method);
 

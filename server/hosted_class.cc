@@ -20,15 +20,17 @@ absl::Status Undecodable(std::string_view what, const std::string& type) {
                    absl::StrCat("the ", std::string(what), " is not a valid ", type));
 }
 
-absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply) {
+absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply,
+                                   const Metadata& metadata) {
   const size_t size = reply.ByteSizeLong();
   if (size > INT_MAX) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the answer is ", size, " bytes, a message has at most ", INT_MAX));
   }
-  return Answer::Make(size, [&](char* to) {
+  const auto write = [&](char* to) {
     reply.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to));
-  });
+  };
+  return Answer::Make(size, write, metadata);
 }
 
 }  // namespace internal
@@ -52,7 +54,8 @@ void Run(const HostedMethod& method, Computation computation, Dispatcher& dispat
   if (!flight.Begin(Clock::now())) return computation.Finish(absl::CancelledError());
   computation.Finish(CatchExceptions(flight.method().name, [&] {
     CallContext context(dispatcher, flight);
-    return method.run(flight.instance().get(), flight.request(), context);
+    const void* instance = flight.self() == nullptr ? nullptr : flight.self()->instance.get();
+    return method.run(instance, flight.request(), context);
   }));
 }
 
@@ -129,8 +132,9 @@ ComputeFn MakeComputeFn(const HostedMethod& method, ComputePool& pool, Dispatche
 }
 
 absl::StatusOr<std::shared_ptr<const void>> CreateInstance(const HostedService& service,
-                                                           std::string_view state) {
-  return CatchExceptions(service.name, [&] { return service.create(state); });
+                                                           std::string_view state,
+                                                           const Metadata& session_metadata) {
+  return CatchExceptions(service.name, [&] { return service.create(state, session_metadata); });
 }
 
 }  // namespace memod

@@ -3,7 +3,8 @@
 //   class SlowAdder {
 //    public:
 //     static absl::StatusOr<std::unique_ptr<SlowAdder>> Create(const SlowAdderState& state);
-//     absl::StatusOr<CalculateResponse> Calculate(const CalculateRequest& request) const;
+//     // or Create(const SlowAdderState&, const memod::Metadata&): with what session.metadata
+//     captured absl::StatusOr<CalculateResponse> Calculate(const CalculateRequest& request) const;
 //   };
 //
 //   memod::Registry registry;
@@ -17,6 +18,7 @@
 // its last running call has returned.
 #pragma once
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include <concepts>
@@ -38,6 +40,7 @@ namespace memod {
 struct HostedMethod {
   std::string name;  // "Calculate"
   Policy policy;
+  const google::protobuf::Descriptor* request;
   std::string request_type;
   std::string response_type;
   const void* tag;
@@ -51,7 +54,11 @@ struct HostedMethod {
 struct HostedService {
   std::string name;        // "memo.examples.v1.SlowAdder"
   std::string state_type;  // "memo.examples.v1.SlowAdderState"; empty: functions only
-  std::function<absl::StatusOr<std::shared_ptr<const void>>(std::string_view state)> create;
+  std::function<absl::StatusOr<std::shared_ptr<const void>>(std::string_view state,
+                                                            const Metadata& session_metadata)>
+      create;
+  // State scope: sessions with equal states share an instance and its entries.
+  bool shares_equal_states = false;
   std::vector<HostedMethod> methods;
 };
 
@@ -67,12 +74,19 @@ struct FactoryOf {
 template <typename T, typename S>
 struct FactoryOf<absl::StatusOr<std::unique_ptr<T>> (*)(const S&)> {
   static constexpr bool kKnown = true;
+  static constexpr bool kMetadata = false;
   using Class = T;
   using State = S;
 };
+template <typename T, typename S>
+struct FactoryOf<absl::StatusOr<std::unique_ptr<T>> (*)(const S&, const Metadata&)>
+    : FactoryOf<absl::StatusOr<std::unique_ptr<T>> (*)(const S&)> {
+  static constexpr bool kMetadata = true;
+};
 
 absl::Status Undecodable(std::string_view what, const std::string& type);
-absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply);
+absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply,
+                                   const Metadata& metadata);
 
 template <typename M>
 absl::StatusOr<M> Decode(std::string_view bytes, std::string_view what) {
@@ -88,6 +102,8 @@ HostedMethod MakeMethod(std::string name, const Policy& policy) {
                       CallContext& context) -> absl::StatusOr<Answer::Ref> {
     auto request = Decode<typename Traits::Request>(bytes, "request");
     if (!request.ok()) return request.status();
+    // What the key has not, the answer must not depend on.
+    if (context.key_mode() == KeyMode::kMessage) request->DiscardUnknownFields();
     absl::StatusOr<typename Traits::Reply> reply = [&] {
       if constexpr (std::is_void_v<typename Traits::Class>) {
         if constexpr (Traits::kContext)
@@ -103,10 +119,11 @@ HostedMethod MakeMethod(std::string name, const Policy& policy) {
       }
     }();
     if (!reply.ok()) return reply.status();
-    return Encode(*reply);
+    return Encode(*reply, context.answer_metadata());
   };
   return {std::move(name),
           policy,
+          Traits::Request::descriptor(),
           Traits::Request::descriptor()->full_name(),
           Traits::Reply::descriptor()->full_name(),
           MethodTag<kMethod>(),
@@ -147,6 +164,15 @@ class ServiceBuilder {
     return *this;
   }
 
+  // Sessions opened with equal states (and equal session.metadata) share one instance and what is
+  // remembered for it, until the last of them is gone; one that updates its state leaves. Right
+  // where two instances made from equal states answer alike, for good.
+  ServiceBuilder& ShareEqualStates() {
+    static_assert(!std::is_void_v<T>, "memod: functions have no state to share");
+    service_.shares_equal_states = true;
+    return *this;
+  }
+
   // A function without an instance: its answers are shared by everybody, with or without a session.
   template <auto kFunction>
   ServiceBuilder& Function(std::string name, Policy policy = {}) {
@@ -168,34 +194,41 @@ class ServiceBuilder {
 // The services that a server hosts. Filled before the server starts; not thread-safe.
 class Registry {
  public:
-  // A class whose instances are made by kFactory, StatusOr<unique_ptr<T>> F(const State&): a
-  // session opened with such a State gets an instance. `service` is the full name of a service in a
-  // .proto that is compiled in.
+  // A class whose instances are made by kFactory, StatusOr<unique_ptr<T>> F(const State&) or
+  // F(const State&, const Metadata&): a session opened with such a State gets an instance.
+  // `service` is the full name of a service in a .proto that is compiled in.
   template <auto kFactory>
   auto Class(std::string service) {
     using Factory = internal::FactoryOf<decltype(kFactory)>;
     static_assert(
         Factory::kKnown,
-        "memod: a factory is StatusOr<std::unique_ptr<T>> F(const State&), where State is "
-        "a protobuf message");
+        "memod: a factory is StatusOr<std::unique_ptr<T>> F(const State&) or F(const State&, const "
+        "memod::Metadata&), where State is a protobuf message");
     using State = typename Factory::State;
     static_assert(internal::kIsMessage<State>, "memod: the state is a protobuf message");
-    const auto create = [](std::string_view bytes) -> absl::StatusOr<std::shared_ptr<const void>> {
+    const auto create =
+        [](std::string_view bytes,
+           const Metadata& session_metadata) -> absl::StatusOr<std::shared_ptr<const void>> {
       auto state = internal::Decode<State>(bytes, "state");
       if (!state.ok()) return state.status();
-      auto instance = kFactory(*state);
+      auto instance = [&] {
+        if constexpr (Factory::kMetadata)
+          return kFactory(*state, session_metadata);
+        else
+          return kFactory(*state);
+      }();
       if (!instance.ok()) return instance.status();
       if (*instance == nullptr) return absl::InternalError("the factory returned null");
       return std::shared_ptr<const void>(
           std::shared_ptr<typename Factory::Class>(*std::move(instance)));
     };
     return ServiceBuilder<typename Factory::Class>(
-        Add({std::move(service), State::descriptor()->full_name(), create, {}}));
+        Add({std::move(service), State::descriptor()->full_name(), create, false, {}}));
   }
 
   // A service of functions, which have no instance.
   ServiceBuilder<void> Functions(std::string service) {
-    return ServiceBuilder<void>(Add({std::move(service), "", nullptr, {}}));
+    return ServiceBuilder<void>(Add({std::move(service), "", nullptr, false, {}}));
   }
 
   const std::vector<std::unique_ptr<HostedService>>& services() const { return services_; }
@@ -222,6 +255,7 @@ std::function<void(Computation)> MakeComputeFn(const HostedMethod& method, Compu
 
 // Makes an instance; an exception is INTERNAL.
 absl::StatusOr<std::shared_ptr<const void>> CreateInstance(const HostedService& service,
-                                                           std::string_view state);
+                                                           std::string_view state,
+                                                           const Metadata& session_metadata);
 
 }  // namespace memod

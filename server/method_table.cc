@@ -23,8 +23,20 @@ void Computation::Finish(absl::StatusOr<Answer::Ref> answer) {
   flight->Complete(std::move(answer), Clock::now());
 }
 
-Method& MethodTable::Add(std::string name, const Policy& policy) {
-  Method& method = methods_.emplace_back(static_cast<uint32_t>(methods_.size()), name, policy);
+Method& MethodTable::Add(std::string name, const Policy& policy, std::string state_type) {
+  const std::string cache = policy.cache.empty() ? name : policy.cache;
+  auto& bounds = caches_[{state_type, cache}];
+  if (bounds == nullptr) bounds = std::make_shared<CacheBounds>(cache, policy);
+  std::vector<std::string> metadata = policy.key_metadata;
+  metadata.insert(metadata.end(), policy.forward.begin(), policy.forward.end());
+  const auto id = static_cast<uint32_t>(methods_.size());
+  Method& method = methods_.emplace_back(Method{.memo{id, name, policy, bounds},
+                                                .state_type = std::move(state_type),
+                                                .metadata = std::move(metadata),
+                                                .compute{},
+                                                .request_type{},
+                                                .response_type{},
+                                                .message{}});
   by_name_.emplace(std::move(name), &method);
   return method;
 }

@@ -5,9 +5,11 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,23 +43,28 @@ class Computation {
 // within the call.
 using ComputeFn = std::function<void(Computation)>;
 
-struct Method {
-  Method(uint32_t id, std::string name, const Policy& policy) : memo(id, std::move(name), policy) {}
+class MessageKey;
 
+struct Method {
   const MemoizedMethod memo;
+  // Type of the state whose sessions it is called on; empty in server scope.
+  const std::string state_type;
+  // Names of the metadata that a computation gets: key.metadata and forward.
+  const std::vector<std::string> metadata;
   ComputeFn compute;
   std::string request_type;
   std::string response_type;
-  // Type of the state whose sessions it is called on; empty in server scope.
-  std::string state_type;
+  // How a request reads; null: its message is not known, and the policy does not ask for it.
+  std::shared_ptr<const MessageKey> message;
   // By which a nested call finds a hosted method; null: none can.
   const void* tag = nullptr;
 };
 
 class MethodTable {
  public:
-  // Reference stays valid. The name is not in the table yet.
-  Method& Add(std::string name, const Policy& policy);
+  // Reference stays valid. The name is not in the table yet. Those that are called on the same
+  // sessions and name the same cache share its bounds, which are those of the first.
+  Method& Add(std::string name, const Policy& policy, std::string state_type);
 
   const Method& at(uint32_t id) const { return methods_[id]; }
   // Null if there is none.
@@ -74,6 +81,8 @@ class MethodTable {
 
  private:
   std::deque<Method> methods_;  // by id
+  // By the type of state and the name of the cache.
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<CacheBounds>> caches_;
   absl::flat_hash_map<std::string, const Method*> by_name_;
 };
 

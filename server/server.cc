@@ -11,14 +11,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "grpc/health/v1/health.pb.h"
 #include "memod/cache/session.h"
 #include "memod/server/admin_http.h"
@@ -27,7 +24,10 @@
 #include "memod/server/compute_pool.h"
 #include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
+#include "memod/server/hosted_policies.h"
+#include "memod/server/incarnator.h"
 #include "memod/server/logging.h"
+#include "memod/server/message_key.h"
 #include "memod/server/session_service.h"
 
 namespace memod {
@@ -125,8 +125,10 @@ struct Server::Parts {
 
   MethodTable methods;
   CacheContext context{config.cache.max_bytes};
-  SessionTable sessions{
-      context, {.max_sessions = config.session.max, .max_depth = config.compute.max_depth}};
+  SessionTable sessions{context,
+                        {.max_sessions = config.session.max,
+                         .max_depth = config.compute.max_depth,
+                         .guaranteed_bytes = config.session.guaranteed_bytes}};
   ComputeTimeouts timeouts;
   Dispatcher dispatcher{sessions, methods, timeouts};
   ComputePool pool{{.threads = config.compute.threads,
@@ -135,8 +137,8 @@ struct Server::Parts {
 
   CallService::Shared calls{dispatcher, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
-  SessionService session_service{
-      {sessions, methods, registry, pool, config.session.max_state_bytes}};
+  Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
+  SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
   Admin admin{context, sessions, methods};
   AdminService admin_service{admin};
 
@@ -149,23 +151,22 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::AddMethods() {
-  if (absl::Status status = Check(config, registry); !status.ok()) return status;
-  std::map<std::string, const MethodConfig*> configured;
-  for (const MethodConfig& method : config.methods) configured.emplace(method.name, &method);
+  const auto policies = CheckedPolicies(config, registry);
+  if (!policies.ok()) return policies.status();
+  auto policy = policies->begin();
   for (const auto& service : registry.services()) {
     std::vector<const Method*> of_service;
     for (const HostedMethod& hosted : service->methods) {
-      const std::string name = absl::StrCat("/", service->name, "/", hosted.name);
-      const auto override = configured.find(name);
-      Method& method =
-          methods.Add(name, override == configured.end() ? hosted.policy
-                                                         : override->second->Apply(hosted.policy));
+      Method& method = methods.Add(policy->method, policy->policy, policy->state_type);
       method.compute = MakeComputeFn(hosted, pool, dispatcher);
       method.request_type = hosted.request_type;
       method.response_type = hosted.response_type;
-      if (method.memo.policy.scope == Scope::kSession) method.state_type = service->state_type;
+      auto message = MessageKey::Make(*hosted.request, method.memo.policy.key_ignore);
+      if (!message.ok()) return message.status();  // checked before: there is none
+      method.message = std::make_shared<MessageKey>(*std::move(message));
       method.tag = hosted.tag;
       of_service.push_back(&method);
+      ++policy;
     }
     call_services.push_back(std::make_unique<CallService>(calls, of_service));
   }
@@ -213,20 +214,7 @@ absl::Status Server::Parts::StartAdmin() {
 }
 
 absl::Status Server::Check(const Config& config, const Registry& registry) {
-  if (absl::Status status = registry.Check(); !status.ok()) return status;
-  std::set<std::string> hosted;
-  for (const auto& service : registry.services()) {
-    for (const HostedMethod& method : service->methods) {
-      hosted.insert(absl::StrCat("/", service->name, "/", method.name));
-    }
-  }
-  std::vector<std::string> errors;
-  for (const MethodConfig& method : config.methods) {
-    if (hosted.contains(method.name)) continue;
-    errors.push_back(absl::StrCat(method.where, ": no hosted method is called ", method.name));
-  }
-  if (errors.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+  return CheckedPolicies(config, registry).status();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,

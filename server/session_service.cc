@@ -3,9 +3,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/cache_report.h"
+#include "memod/server/call_key.h"
+#include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 #include "memod/server/session_stream.h"
 
@@ -47,7 +48,8 @@ void SessionService::Drain() {
 
 grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
     CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
-  const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context);
+  Metadata metadata = ReadClientMetadata(*context, env_.captured);
+  const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context, metadata);
   absl::Status status = env_.sessions.CheckRoom();
   {
     MutexLock lock(mutex_);
@@ -58,11 +60,12 @@ grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSes
     stream->End(status);
     return stream.get();
   }
-  Build(
-      TakeState(request), [stream] { return stream->Wanted(); },
-      [stream](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-        stream->Open(std::move(incarnation));
-      });
+  env_.incarnator.Make(TakeState(request), std::move(metadata),
+                       {.wanted = [stream] { return stream->Wanted(); },
+                        .done =
+                            [stream](absl::StatusOr<std::shared_ptr<Incarnation>> made) {
+                              stream->Open(std::move(made));
+                            }});
   return stream.get();
 }
 
@@ -77,18 +80,19 @@ ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
   auto session = SessionOf(*context);
   if (!session.ok()) return Reply(context, session.status());
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  Build(
-      TakeState(request), [context] { return !context->IsCancelled(); },
-      [this, context, response, reactor,
-       session = *std::move(session)](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-        absl::Status status = incarnation.status();
-        if (status.ok()) {
-          const auto receipt = env_.sessions.Update(*session, *std::move(incarnation));
-          status = receipt.status();
-          if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
-        }
-        reactor->Finish(ToGrpcStatus(status, *context));
-      });
+  auto swap = [=, this,
+               session = *session](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
+    absl::Status status = incarnation.status();
+    if (status.ok()) {
+      const auto receipt = env_.sessions.Update(*session, *std::move(incarnation));
+      status = receipt.status();
+      if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
+    }
+    reactor->Finish(ToGrpcStatus(status, *context));
+  };
+  env_.incarnator.Make(
+      TakeState(request), (*session)->metadata(),
+      {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(swap)});
   return reactor;
 }
 
@@ -106,66 +110,42 @@ ServerUnaryReactor* SessionService::CloseSession(CallbackServerContext* context,
 ServerUnaryReactor* SessionService::ClearCache(CallbackServerContext* context,
                                                const memo::v1::ClearCacheRequest* request,
                                                memo::v1::ClearCacheResponse* response) {
-  const auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, session.status());
-  const auto incarnation = (*session)->incarnation();
-  if (incarnation == nullptr) return Reply(context, SessionNotFound());
-  const auto methods = MethodsOf(*incarnation, request->method());
-  if (!methods.ok()) return Reply(context, methods.status());
-  const MemoizedMethod* one = request->method().empty() ? nullptr : &methods->front()->memo;
-  ReportReceipt(incarnation->cache->Clear(one).receipt, response->mutable_receipt());
+  const auto memory = MemoryOf(*context, request->method());
+  if (!memory.ok()) return Reply(context, memory.status());
+  const MemoizedMethod* one = request->method().empty() ? nullptr : &memory->methods.front()->memo;
+  ReportReceipt(memory->incarnation->cache->Clear(one).receipt, response->mutable_receipt());
+  return Reply(context, absl::OkStatus());
+}
+
+ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
+                                           const memo::v1::ForgetRequest* request,
+                                           memo::v1::ForgetResponse* response) {
+  if (request->method().empty()) {
+    return Reply(context, MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+                                    "method is empty; want the name of the method whose answer to "
+                                    "forget, as in /package.Service/Method"));
+  }
+  const auto memory = MemoryOf(*context, request->method());
+  if (!memory.ok()) return Reply(context, memory.status());
+  const Method& method = *memory->methods.front();
+  const CallKey key(method, request->request(), [&](const std::vector<std::string>& names) {
+    return ReadClientMetadata(*context, names);
+  });
+  ReportReceipt(memory->incarnation->cache->Forget(method.memo, key.key()),
+                response->mutable_receipt());
   return Reply(context, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
                                                  const memo::v1::GetCacheInfoRequest* request,
                                                  memo::v1::GetCacheInfoResponse* response) {
-  const auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, session.status());
-  const auto incarnation = (*session)->incarnation();
-  if (incarnation == nullptr) return Reply(context, SessionNotFound());
-  const auto methods = MethodsOf(*incarnation, request->method());
-  if (!methods.ok()) return Reply(context, methods.status());
+  const auto memory = MemoryOf(*context, request->method());
+  if (!memory.ok()) return Reply(context, memory.status());
   ReportCacheInfo(
-      *methods, [&](const Method& method) { return incarnation->cache->Info(method.memo); },
+      memory->methods,
+      [&](const Method& method) { return memory->incarnation->cache->Info(method.memo); },
       response->mutable_total(), response->mutable_methods());
   return Reply(context, absl::OkStatus());
-}
-
-void SessionService::Build(std::optional<google::protobuf::Any> state, std::function<bool()> wanted,
-                           Built done) {
-  if (!state) return done(env_.sessions.Incarnate("", nullptr));
-  const auto size = static_cast<int64_t>(state->value().size());
-  if (size > env_.max_state_bytes) {
-    return done(MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                          absl::StrCat("the state is ", size, " bytes, limit ",
-                                       env_.max_state_bytes, " (session.max_state_bytes)")));
-  }
-  const auto hosted = ClassOf(*state);
-  if (!hosted.ok()) return done(hosted.status());
-  auto job = [this, hosted = *hosted, state = *std::move(state),
-              done = std::move(done)](const absl::Status& status) mutable {
-    if (!status.ok()) return done(status);
-    auto instance = CreateInstance(*hosted, state.value());
-    if (!instance.ok()) return done(instance.status());
-    state.Clear();
-    done(env_.sessions.Incarnate(hosted->state_type, *std::move(instance)));
-  };
-  env_.pool.Submit(std::move(job), std::move(wanted));
-}
-
-absl::StatusOr<const HostedService*> SessionService::ClassOf(
-    const google::protobuf::Any& state) const {
-  const std::string type = state.type_url().substr(state.type_url().rfind('/') + 1);
-  std::vector<std::string> known;
-  for (const auto& service : env_.registry.services()) {
-    if (service->state_type.empty()) continue;
-    if (service->state_type == type) return service.get();
-    known.push_back(service->state_type);
-  }
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                   absl::StrCat("no hosted class takes a state of type ", Quoted(type),
-                                "; those taken: ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(
@@ -180,13 +160,17 @@ absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(
   return session;
 }
 
-absl::StatusOr<std::vector<const Method*>> SessionService::MethodsOf(
-    const Incarnation& incarnation, const std::string& name) const {
-  std::vector<const Method*> methods = env_.methods.OfState(incarnation.state_type);
-  if (name.empty()) return methods;
-  std::erase_if(methods, [&](const Method* method) { return method->memo.name != name; });
-  if (!methods.empty()) return methods;
-  return absl::NotFoundError(absl::StrCat("this session has no memoized method ", Quoted(name),
+absl::StatusOr<SessionService::Memory> SessionService::MemoryOf(
+    const CallbackServerContext& context, const std::string& method) const {
+  const auto session = SessionOf(context);
+  if (!session.ok()) return session.status();
+  Memory memory{(*session)->incarnation(), {}};
+  if (memory.incarnation == nullptr) return SessionNotFound();
+  memory.methods = env_.methods.OfState(memory.incarnation->state_type);
+  if (method.empty()) return memory;
+  std::erase_if(memory.methods, [&](const Method* m) { return m->memo.name != method; });
+  if (!memory.methods.empty()) return memory;
+  return absl::NotFoundError(absl::StrCat("this session has no memoized method ", Quoted(method),
                                           "; a name is like /package.Service/Method"));
 }
 

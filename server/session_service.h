@@ -1,18 +1,16 @@
 // SessionService of memo/v1/session.proto: opens, holds and closes sessions. Contains no policy.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/cache/session.h"
-#include "memod/server/compute_pool.h"
-#include "memod/server/hosted_class.h"
+#include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
 
 namespace memod {
@@ -25,12 +23,11 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   struct Environment {
     SessionTable& sessions;
     const MethodTable& methods;
-    const Registry& registry;
-    ComputePool& pool;
-    int64_t max_state_bytes;
+    Incarnator& incarnator;
+    std::vector<std::string> captured;  // session.metadata: what each session keeps of its opening
   };
 
-  explicit SessionService(const Environment& environment) : env_(environment) {}
+  explicit SessionService(Environment environment) : env_(std::move(environment)) {}
 
   // Refuses new sessions with UNAVAILABLE from now on, and tells every open one `draining`.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -46,6 +43,9 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   grpc::ServerUnaryReactor* ClearCache(grpc::CallbackServerContext* context,
                                        const memo::v1::ClearCacheRequest* request,
                                        memo::v1::ClearCacheResponse* response) override;
+  grpc::ServerUnaryReactor* Forget(grpc::CallbackServerContext* context,
+                                   const memo::v1::ForgetRequest* request,
+                                   memo::v1::ForgetResponse* response) override;
   grpc::ServerUnaryReactor* GetCacheInfo(grpc::CallbackServerContext* context,
                                          const memo::v1::GetCacheInfoRequest* request,
                                          memo::v1::GetCacheInfoResponse* response) override;
@@ -55,18 +55,17 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   // The stream has ended; nothing uses it any more.
   void Done(const std::shared_ptr<SessionStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Makes an incarnation from `state` (nullopt: one without an instance) on the compute pool and
-  // calls `done` there; at once if there is nothing to make. Unless it is still `wanted` when its
-  // turn comes, it is not made, and `done` is told CANCELLED.
-  using Built = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<Incarnation>>)>;
-  void Build(std::optional<google::protobuf::Any> state, std::function<bool()> wanted, Built done);
-  absl::StatusOr<const HostedService*> ClassOf(const google::protobuf::Any& state) const;
   // The session that the call's metadata names.
   absl::StatusOr<std::shared_ptr<Session>> SessionOf(
       const grpc::CallbackServerContext& context) const;
-  // The methods of its class, or the one named. NOT_FOUND: it has no such method.
-  absl::StatusOr<std::vector<const Method*>> MethodsOf(const Incarnation& incarnation,
-                                                       const std::string& name) const;
+  // What a call about a session's memory is about: its incarnation, and the methods of its class,
+  // or the one named. NOT_FOUND: it has no such method.
+  struct Memory {
+    std::shared_ptr<Incarnation> incarnation;
+    std::vector<const Method*> methods;
+  };
+  absl::StatusOr<Memory> MemoryOf(const grpc::CallbackServerContext& context,
+                                  const std::string& method) const;
 
   const Environment env_;
 

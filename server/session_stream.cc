@@ -52,7 +52,7 @@ void SessionStream::Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnatio
   if (*incarnation == nullptr) return Advance();
   const std::string state_type = (*incarnation)->state_type;
   auto session =
-      sessions_.Open(*std::move(incarnation), context_.peer(), Clock::now(),
+      sessions_.Open(*std::move(incarnation), {context_.peer(), metadata_}, Clock::now(),
                      [weak = weak_from_this()](const Session& session, CloseReason reason,
                                                const Receipt& receipt) {
                        if (const auto stream = weak.lock())

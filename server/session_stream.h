@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "memo/v1/session.pb.h"
@@ -22,8 +23,8 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
  public:
   // `service` holds a reference to the stream until gRPC is done with it.
   SessionStream(SessionService& service, SessionTable& sessions,
-                grpc::CallbackServerContext& context)
-      : service_(service), sessions_(sessions), context_(context) {}
+                grpc::CallbackServerContext& context, Metadata metadata)
+      : service_(service), sessions_(sessions), context_(context), metadata_(std::move(metadata)) {}
 
   // Opens the session and tells the client, or ends the stream with the error.
   void Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -47,6 +48,7 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
   SessionService& service_;
   SessionTable& sessions_;
   grpc::CallbackServerContext& context_;
+  const Metadata metadata_;  // captured for the session
 
   Mutex mutex_;
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);

@@ -79,19 +79,23 @@ class World {
 
   MemoCache::Result Call(const std::string& request) {
     const Time now = Clock::now();
-    return cache_->GetOrCompute(
-        {method_, CacheKey(0, request), Control::kNone, now, &waiter_, none_},
-        [now](std::shared_ptr<Flight> flight) {
-          flight->Begin(now);
-          flight->Complete(NewAnswer(), now);
-        });
+    return cache_->GetOrCompute({.method = method_,
+                                 .key = CacheKey(0, request),
+                                 .control = Control::kNone,
+                                 .now = now,
+                                 .waiter = &waiter_,
+                                 .self = none_},
+                                [now](std::shared_ptr<Flight> flight) {
+                                  flight->Begin(now);
+                                  flight->Complete(NewAnswer(), now);
+                                });
   }
 
  private:
   CacheContext context_;
   const MemoizedMethod method_;
-  const std::shared_ptr<MemoCache> cache_ = MemoCache::Make(context_, 1);
-  const std::shared_ptr<const void> none_;
+  const std::shared_ptr<MemoCache> cache_ = MemoCache::Make(context_, 1, true);
+  const std::shared_ptr<const Self> none_;
   Nobody waiter_;
 };
 

@@ -21,7 +21,7 @@ TEST(ToJson, HasEveryFieldInItsOrderAlsoWhenNothingIsSet) {
   EXPECT_EQ(ToJson(memo::v1::CacheInfo()),
             R"({"hits":0,"misses":0,"maxsize":null,"currsize":0,"coalesced":0,"computations":0,)"
             R"("errors":0,"bytes":0,"evictions":0,"expirations":0,"too_large":0,)"
-            R"("compute_seconds_saved":0.0,"policy":null})");
+            R"("compute_seconds_saved":0.0,"policy":null,"compute_seconds":0.0})");
 }
 
 TEST(ToJson, WritesDurationsAsSecondsAndUnsetOnesAsNull) {
@@ -31,9 +31,11 @@ TEST(ToJson, WritesDurationsAsSecondsAndUnsetOnesAsNull) {
   policy.mutable_compute_timeout()->set_seconds(1);
   policy.mutable_compute_timeout()->set_nanos(500000000);
   policy.set_scope("session");
-  EXPECT_EQ(ToJson(policy),
-            R"({"max_entries":0,"max_entries_total":null,"max_entry_bytes":1048576,"ttl":null,)"
-            R"("compute_timeout":1.5,"coalesce":false,"scope":"session","typed":false})");
+  EXPECT_EQ(
+      ToJson(policy),
+      R"({"max_entries":0,"max_entries_total":null,"max_entry_bytes":1048576,"ttl":null,)"
+      R"("compute_timeout":1.5,"coalesce":false,"scope":"session","typed":false,"cache":"","key_metadata":[],"forward":[],"key_mode":"","key_ignore":[],)"
+      R"("answer_metadata":[],"negative":[]})");
 }
 
 TEST(ToJson, Writes64BitIntegersAsExactNumbers) {
