@@ -11,8 +11,10 @@ An object that keeps a session, as in `self.session = memo.open_session(...)`, n
 the object is collected the session ends. It needs no `__del__` either.
 """
 
-# Others may have memo.<something> of their own: protoc makes such packages of memo/<something>.proto.
-__path__ = __import__("pkgutil").extend_path(__path__, __name__)
+from pkgutil import extend_path
+
+# protoc may have put memo/ folders elsewhere as well: those of memo.examples, for one.
+__path__ = extend_path(__path__, __name__)
 
 from memo._metadata import Control, age, cache_status, control, error
 from memo._results import CacheInfo, Lost, Receipt

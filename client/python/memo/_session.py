@@ -256,7 +256,8 @@ def _read_opened(
     )
     reader.start()
     try:
-        return first.result(timeout).opened
+        opened: session_pb2.Opened = first.result(timeout).opened
+        return opened
     except concurrent.futures.TimeoutError:
         raise TimeoutError(f"the server did not open the session within {timeout} s") from None
 
