@@ -89,7 +89,7 @@ class Session:
         on_lost: Optional[Callable[[Lost], object]],
     ) -> None:
         self._channel = channel
-        self._service = session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._service = _service(channel)
         self._timeout = timeout
         self._on_draining = on_draining
         self._on_lost = on_lost
@@ -105,8 +105,7 @@ class Session:
     ) -> None:
         _releases.start()
         _events.start()
-        service = session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = service.OpenSession(request, metadata=metadata)
+        stream = _service(channel).OpenSession(request, metadata=metadata)
         self._release = weakref.finalize(self, _release, stream, self._process)
         # The end of the process closes its connections: the server needs no telling.
         self._release.atexit = False
@@ -231,6 +230,10 @@ class Session:
     def _tell_lost(self) -> None:
         if self._on_lost is not None and self._lost is not None and self._release.alive:
             self._on_lost(self._lost)
+
+
+def _service(channel: grpc.Channel) -> Any:
+    return session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 def _packed(state: Message) -> any_pb2.Any:

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import threading
 
 import grpc
 from seeds import SlowAdder
@@ -83,6 +84,19 @@ class Holder:
                 assert adder.session.close().entries == 1
 
         in_fork(own)
+        self.check_still_there()
+
+    def fork_that_releases_what_it_drops(self):
+        def drop():
+            # As opening a session in the fork would do.
+            memo._session._releases.start()
+            del self.adder
+            gc.collect()
+            released = threading.Event()
+            memo._session._releases.put(released.set)
+            released.wait()
+
+        in_fork(drop)
         self.check_still_there()
 
     def check_still_there(self):

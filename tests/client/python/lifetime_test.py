@@ -185,7 +185,7 @@ class LifetimeTest(MemodTest):
         del dropped
         eventually("one is left", lambda: self.gauges()["sessions"] == 1)
         self.close_as_administrator(held.session.id)
-        self.assertEqual(told.get(timeout=SOON), "held")  # one after the other, so no more before it
+        self.assertEqual(told.get(timeout=SOON), "held")  # one after the other: none before it
         self.assertTrue(told.empty())
 
     def test_a_callback_that_fails_is_logged_and_holds_nothing_up(self):

@@ -1,4 +1,4 @@
-"""The package as a user has it: installed by pip, without a network, into an environment of its own."""
+"""The package as a user has it: installed by pip, without a network, into an environment."""
 
 import os
 import pathlib
@@ -99,7 +99,8 @@ class PackageTest(unittest.TestCase):
         for file in ("py.typed", "v1/session_pb2.py", "v1/session_pb2.pyi", "v1/admin_pb2_grpc.py"):
             self.assertIn(f"  memo/{file}\n", said)
         # Of what else this machine has installed, pip may find what it likes.
-        checked = subprocess.run((self.python, "-m", "pip", "check"), capture_output=True, text=True)
+        pip_check = (self.python, "-m", "pip", "check")
+        checked = subprocess.run(pip_check, capture_output=True, text=True)
         self.assertNotRegex(checked.stdout, "(?m)^memod ")
 
     def test_it_is_strictly_typed(self):

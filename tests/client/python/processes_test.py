@@ -45,7 +45,7 @@ class ProcessesTest(MemodTest):
         self.check_nothing_is_left()
 
     def test_a_fork_cannot_end_it(self):
-        for how in ("ends", "drops", "closes", "calls"):
+        for how in ("ends", "drops", "releases_what_it_drops", "closes", "calls"):
             for support in "01":
                 with self.subTest(how, support=support):
                     self.check_ends_well(f"fork_that_{how}", GRPC_ENABLE_FORK_SUPPORT=support)
