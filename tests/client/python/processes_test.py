@@ -1,0 +1,58 @@
+"""Processes that hold a session, and end or fork."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+from fixture import MemodTest
+
+HOLDER = pathlib.Path(__file__).parent / "holder.py"
+
+
+class ProcessesTest(MemodTest):
+    def start(self, how, **environment):
+        """The process and the id of its session."""
+        process = subprocess.Popen(
+            [sys.executable, "-B", HOLDER, self.memod.address, how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process, process.stdout.readline().strip()
+
+    def check_ends_well(self, how, **environment):
+        process, session = self.start(how, **environment)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (0, ""))
+        self.memod.wait_for_log("session closed", session=session, reason="client gone")
+        self.check_nothing_is_left()
+
+    def test_the_end_of_the_program_ends_it(self):
+        self.check_ends_well("end_of_the_program")
+        self.check_ends_well("sys_exit")
+
+    def test_kill_ends_it(self):
+        process, session = self.start("killed")
+        self.assertEqual(self.gauges()["entries"], 1)
+        process.kill()
+        self.memod.wait_for_log("session closed", session=session, reason="client gone")
+        self.check_nothing_is_left()
+
+    def test_a_fork_cannot_end_it(self):
+        for how in ("ends", "drops", "releases_what_it_drops", "closes", "calls"):
+            for support in "01":
+                with self.subTest(how, support=support):
+                    self.check_ends_well(f"fork_that_{how}", GRPC_ENABLE_FORK_SUPPORT=support)
+
+    def test_a_fork_can_have_its_own_where_grpc_supports_forks(self):
+        self.check_ends_well("fork_with_a_session_of_its_own", GRPC_ENABLE_FORK_SUPPORT="1")
+
+
+if __name__ == "__main__":
+    unittest.main()
