@@ -14,6 +14,7 @@
 #include "memod/server/config_keys.h"
 #include "memod/server/config_toml.h"
 #include "memod/server/config_values.h"
+#include "memod/server/suggestion.h"
 
 namespace memod {
 namespace {
@@ -54,6 +55,52 @@ bool IsFromKubernetes(string_view key, string_view value) {
          (key == "PORT" && value.find("://") != string_view::npos);
 }
 
+// A key of a [[method]] or a table of such keys by its whole name, as in "key.mode" and "key".
+using NamedEntry = std::pair<std::string, const TomlEntry*>;
+
+std::vector<std::string> MethodKeysIn(string_view table) {
+  std::vector<std::string> names;
+  for (const Key<MethodConfig>& key : MethodKeys()) {
+    if (!key.refused && key.name.starts_with(table)) names.push_back(key.name);
+  }
+  return names;
+}
+
+bool IsTableOfMethod(const std::string& name) { return !MethodKeysIn(name + ".").empty(); }
+
+// Into those tables that hold keys, in the order of the file.
+std::vector<NamedEntry> Flat(const std::vector<TomlEntry>& entries,
+                             const std::string& prefix = "") {
+  std::vector<NamedEntry> flat;
+  for (const TomlEntry& entry : entries) {
+    const std::string name = prefix + entry.name;
+    flat.emplace_back(name, &entry);
+    if (!entry.table || !IsTableOfMethod(name)) continue;
+    for (NamedEntry& inner : Flat(*entry.table, name + ".")) flat.push_back(std::move(inner));
+  }
+  absl::c_stable_sort(flat, [](const NamedEntry& a, const NamedEntry& b) {
+    return a.second->line < b.second->line;
+  });
+  return flat;
+}
+
+// Names to choose from instead of `unknown`: those of its table, if there is one, or all, where the
+// many of `negative` are that one name.
+std::vector<std::string> MethodKeysNear(const std::string& unknown) {
+  const std::string table = unknown.substr(0, unknown.rfind('.') + 1);
+  std::vector<std::string> names = MethodKeysIn(table);
+  if (!table.empty() && !names.empty()) return names;
+  names.clear();
+  for (const std::string& name : MethodKeysIn("")) {
+    if (!name.starts_with("negative.")) names.push_back(name);
+  }
+  names.push_back("negative");
+  return names;
+}
+
+// Where the keys of a [[method]] are.
+using Lines = std::map<std::string, int>;
+
 // One source over the other, in the order of the calls, and all that is wrong with any of them.
 class Loader {
  public:
@@ -67,6 +114,9 @@ class Loader {
   void LoadSection(const std::string& path, const TomlSection& section);
   void LoadMethod(const std::string& path, const TomlSection& section);
   void CheckName(const MethodConfig& method);
+  void LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
+                     MethodConfig& method);
+  void CheckContradictions(const std::string& path, const MethodConfig& method, const Lines& lines);
   void LoadVariable(const std::string& name, const std::string& value);
   void CheckListener(const std::string& key, const std::string& address, bool allow_remote);
 
@@ -99,9 +149,9 @@ std::vector<std::string> Names(const std::vector<Key<T>>& keys) {
 template <class T>
 bool Loader::Assign(const Key<T>& key, T& target, const ConfigValue& value,
                     const std::string& label) {
-  if (key.set(target, value)) return true;
-  Error(label, ": got ", value.shown, "; want ", key.allowed);
-  return false;
+  const std::string refusal = key.set(target, value);
+  if (!refusal.empty()) Error(label, ": ", refusal);
+  return refusal.empty();
 }
 
 void Loader::Set(const Key<Config>& key, const ConfigValue& value, const std::string& label) {
@@ -149,22 +199,53 @@ void Loader::LoadSection(const std::string& path, const TomlSection& section) {
 void Loader::LoadMethod(const std::string& path, const TomlSection& section) {
   MethodConfig method;
   method.where = absl::StrCat(path, ":", section.line);
-  bool named = false;
-  for (const TomlEntry& entry : section.entries) {
-    const std::string name = "method." + entry.name;
-    named |= entry.name == "name";
-    if (const Key<MethodConfig>* key = FindKey(MethodKeys(), entry.name)) {
-      Assign(*key, method, entry.value, At(path, entry.line) + name);
-    } else {
-      Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
-            Suggestion(entry.name, Names(MethodKeys()), "method."));
-    }
+  Lines lines;
+  for (const auto& [name, entry] : Flat(section.entries)) {
+    lines[name] = entry->line;
+    LoadMethodKey(path, name, *entry, method);
   }
-  if (!named) {
+  if (!lines.count("name")) {
     Error(method.where, ": method.name: missing; want ", FindKey(MethodKeys(), "name")->allowed);
   }
   CheckName(method);
+  CheckContradictions(path, method, lines);
   config_.methods.push_back(std::move(method));
+}
+
+void Loader::LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
+                           MethodConfig& method) {
+  const std::string label = At(path, entry.line) + "method." + name;
+  if (const Key<MethodConfig>* key = FindKey(MethodKeys(), name)) {
+    Assign(*key, method, entry.value, label);
+  } else if (IsTableOfMethod(name)) {
+    if (!entry.table) {
+      Error(label, ": got ", entry.value.shown, "; want a table of ",
+            absl::StrJoin(MethodKeysIn(name + "."), ", "));
+    }
+    // `negative = {}` takes away what the code remembers.
+    if (entry.table && name == "negative" && !method.negative) method.negative.emplace();
+  } else {
+    Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape("method." + name),
+          Suggestion(name, MethodKeysNear(name), "method."));
+  }
+}
+
+// What one section says twice, differently. policy_check.h checks what the code and all sections
+// say together.
+void Loader::CheckContradictions(const std::string& path, const MethodConfig& method,
+                                 const Lines& lines) {
+  if (method.key_ignore && !method.key_ignore->empty() && method.key_mode == KeyMode::kBytes) {
+    Error(At(path, lines.at("key.ignore")),
+          "method.key.ignore: got a list with method.key.mode = ", "\"bytes\" (", path, ":",
+          lines.at("key.mode"), "); want \"message\" there");
+  }
+  if (!method.key_metadata || !method.forward) return;
+  for (const std::string& name : *method.forward) {
+    if (!absl::c_linear_search(*method.key_metadata, name)) continue;
+    Error(At(path, lines.at("forward")), "method.forward: got ", Shown(name),
+          ", which method.key.metadata has too (", path, ":", lines.at("key.metadata"),
+          "); want it in one of them");
+  }
 }
 
 void Loader::CheckName(const MethodConfig& method) {
@@ -237,6 +318,14 @@ Policy MethodConfig::Apply(Policy base) const {
   base.ttl = ttl.value_or(base.ttl);
   base.compute_timeout = compute_timeout.value_or(base.compute_timeout);
   base.coalesce = coalesce.value_or(base.coalesce);
+  base.cache = cache.value_or(base.cache);
+  base.key_metadata = key_metadata.value_or(base.key_metadata);
+  base.key_ignore = key_ignore.value_or(base.key_ignore);
+  if (!base.key_ignore.empty()) base.key_mode = KeyMode::kMessage;
+  base.key_mode = key_mode.value_or(base.key_mode);
+  base.forward = forward.value_or(base.forward);
+  base.answer_metadata = answer_metadata.value_or(base.answer_metadata);
+  base.negative = negative.value_or(base.negative);
   return base;
 }
 
@@ -263,9 +352,9 @@ std::map<std::string, std::string> MemodEnvironment() {
 std::vector<ConfigKey> ConfigKeys() {
   std::vector<ConfigKey> keys;
   for (const Key<Config>& key : ServerKeys()) {
-    keys.push_back(
-        {key.name, EnvironmentName(key.name),
-         absl::StrCat(key.meaning, ": ", key.allowed, " (default ", key.default_value, ")")});
+    keys.push_back({key.name, EnvironmentName(key.name),
+                    absl::StrCat(key.meaning, ": ", key.allowed, " (default ",
+                                 key.default_value.empty() ? "\"\"" : key.default_value, ")")});
   }
   return keys;
 }

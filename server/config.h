@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "memod/cache/policy.h"
 #include "memod/cache/time.h"
@@ -32,7 +33,19 @@ struct MethodConfig {
   std::optional<std::optional<Duration>> ttl;
   std::optional<Duration> compute_timeout;
   std::optional<bool> coalesce;
+  // Of a hosted method the code says it: this may only agree, which its reader checks.
+  std::optional<Scope> scope;
+  std::optional<std::string> cache;
+  std::optional<std::vector<std::string>> key_metadata;
+  std::optional<KeyMode> key_mode;
+  std::optional<std::vector<std::string>> key_ignore;
+  std::optional<std::vector<std::string>> forward;
+  std::optional<std::vector<std::string>> answer_metadata;
+  std::optional<std::map<absl::StatusCode, std::optional<Duration>>> negative;
 
+  // `base` with what is given here, but its scope. A list or table that is given takes the place of
+  // the whole one. Fields that are ignored, here or in `base`, make it a message key, unless
+  // key_mode says otherwise; policy_check.h then finds the contradiction.
   Policy Apply(Policy base) const;
   bool operator==(const MethodConfig&) const = default;
 };
@@ -60,6 +73,8 @@ struct Config {
   struct Session {
     int64_t max = 100'000;
     int64_t max_state_bytes = int64_t{16} << 20;
+    std::vector<std::string> metadata;  // names of what is captured at opening
+    int64_t guaranteed_bytes = 0;
     bool operator==(const Session&) const = default;
   };
   struct Compute {

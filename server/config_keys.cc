@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "memod/server/config_values.h"
+#include "memod/server/policy_check.h"
 
 namespace memod {
 namespace {
@@ -20,7 +23,16 @@ template <class V>
 struct Kind {
   std::string allowed;
   std::function<std::optional<V>(const ConfigValue&)> read;
+  // Of what is not allowed: what is wrong in particular, as Key::set says it. May be null; empty:
+  // nothing in particular.
+  std::function<std::string(const ConfigValue&)> fault = nullptr;
 };
+
+template <class V>
+std::string Refusal(const Kind<V>& kind, const ConfigValue& value) {
+  const std::string fault = kind.fault ? kind.fault(value) : "";
+  return fault.empty() ? absl::StrCat("got ", value.shown, "; want ", kind.allowed) : fault;
+}
 
 const std::string* AsText(const ConfigValue& value) {
   return std::get_if<std::string>(&value.value);
@@ -116,13 +128,59 @@ Kind<std::optional<V>> Or(std::string nothing, Kind<V> kind) {
           }};
 }
 
+// A list as the environment and flags write it: "a,b". Empty: no elements.
+std::vector<ConfigValue> Split(const std::string& text) {
+  std::vector<ConfigValue> elements;
+  if (text.empty()) return elements;
+  for (const absl::string_view each : absl::StrSplit(text, ',')) {
+    elements.push_back({std::string(each), true, Shown(std::string(each))});
+  }
+  return elements;
+}
+
+std::optional<std::vector<ConfigValue>> Elements(const ConfigValue& value) {
+  if (value.untyped) return Split(*AsText(value));
+  const auto* elements = std::get_if<std::vector<ConfigValue>>(&value.value);
+  return elements ? std::make_optional(*elements) : std::nullopt;
+}
+
+// Of texts, each once and with no `fault` (config_values.h). `each` is what one is called.
+Kind<std::vector<std::string>> ListOf(std::string each, std::string (*fault)(std::string_view),
+                                      const std::string& example) {
+  const auto refusal = [=](const ConfigValue& value) -> std::string {
+    std::set<std::string> seen;
+    for (const ConfigValue& element : Elements(value).value_or(std::vector<ConfigValue>())) {
+      const std::string* text = AsText(element);
+      const std::string wrong = text ? fault(*text) : "want a " + each;
+      if (!wrong.empty()) return absl::StrCat("got ", element.shown, "; ", wrong);
+      if (!seen.insert(*text).second) {
+        return absl::StrCat("got ", element.shown, " twice; want each once");
+      }
+    }
+    return "";
+  };
+  const auto read = [=](const ConfigValue& value) -> std::optional<std::vector<std::string>> {
+    const auto elements = Elements(value);
+    if (!elements || !refusal(value).empty()) return std::nullopt;
+    std::vector<std::string> texts;
+    for (const ConfigValue& element : *elements) texts.push_back(*AsText(element));
+    return texts;
+  };
+  return {absl::StrCat("an array of ", each, "s, such as ", example), read, refusal};
+}
+
+Kind<std::vector<std::string>> MetadataNames(const std::string& example) {
+  return ListOf("metadata name", MetadataNameFault, example);
+}
+
 template <class S, class V>
 Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V> kind,
                       std::string default_value, std::string meaning) {
   const auto set = [=](Config& config, const ConfigValue& value) {
-    const std::optional<V> read = kind.read(value);
-    if (read) config.*section.*member = *read;
-    return read.has_value();
+    std::optional<V> read = kind.read(value);
+    if (!read) return Refusal(kind, value);
+    config.*section.*member = *std::move(read);
+    return std::string();
   };
   return {std::move(name), kind.allowed, std::move(default_value), std::move(meaning), set};
 }
@@ -132,11 +190,27 @@ template <class M, class V>
 Key<MethodConfig> MethodKey(std::string name, M MethodConfig::*member, Kind<V> kind,
                             std::string meaning) {
   const auto set = [=](MethodConfig& method, const ConfigValue& value) {
-    const std::optional<V> read = kind.read(value);
-    if (read) method.*member = *read;
-    return read.has_value();
+    std::optional<V> read = kind.read(value);
+    if (!read) return Refusal(kind, value);
+    method.*member = *std::move(read);
+    return std::string();
   };
   return {std::move(name), kind.allowed, "", std::move(meaning), set};
+}
+
+// An error that may be remembered, or one that may not, which is a key so as to say why.
+Key<MethodConfig> NegativeKey(absl::StatusCode code, const Kind<std::optional<Duration>>& kind) {
+  const std::string name = "negative." + absl::StatusCodeToString(code);
+  const std::string fault = NegativeFault(code);
+  const auto set = [=](MethodConfig& method, const ConfigValue& value) -> std::string {
+    const std::optional<std::optional<Duration>> read = kind.read(value);
+    if (!fault.empty()) return fault;
+    if (!read) return Refusal(kind, value);
+    if (!method.negative) method.negative.emplace();
+    (*method.negative)[code] = *read;
+    return "";
+  };
+  return {name, kind.allowed, "", "how long this error is remembered", set, !fault.empty()};
 }
 
 bool IsHttpAddress(std::string_view text) { return text.empty() || ParseHostPort(text); }
@@ -161,21 +235,6 @@ Kind<Duration> Drain() {
 }
 Kind<Duration> Lifetime() {
   return Between("a duration from 1ms to 87600h, such as 10m", milliseconds(1), kLong);
-}
-
-// The least number of single characters to put in, take out or replace.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 }  // namespace
@@ -207,6 +266,15 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "100000", "most sessions open at once"),
       ServerKey("session.max_state_bytes", &C::session, &C::Session::max_state_bytes, MessageSize(),
                 "16MiB", "largest state of a session"),
+      ServerKey(
+          "session.metadata", &C::session, &C::Session::metadata,
+          MetadataNames("[\"authorization\"]"), "",
+          "metadata that is kept from a session's opening and reaches all its computations; as a "
+          "flag: a,b"),
+      ServerKey("session.guaranteed_bytes", &C::session, &C::Session::guaranteed_bytes, CacheSize(),
+                "0",
+                "a session that holds less, and less than an equal part of cache.max_bytes, loses "
+                "no entry to another; 0: the least recently used go, whosever they are"),
       ServerKey("compute.threads", &C::compute, &C::Compute::threads, Integer(0, 1024), "0",
                 "threads that hosted methods run on; 0: one per core"),
       ServerKey("compute.queue", &C::compute, &C::Compute::queue, Integer(1, 1'000'000), "1024",
@@ -230,32 +298,45 @@ const std::vector<Key<Config>>& ServerKeys() {
 
 const std::vector<Key<MethodConfig>>& MethodKeys() {
   using M = MethodConfig;
-  static const auto& keys = *new std::vector<Key<MethodConfig>>{
-      MethodKey("name", &M::name, Text("a method such as \"/pkg.Service/Method\"", IsMethodName),
-                "the method"),
-      MethodKey("max_entries", &M::max_entries, Or("unbounded", Entries()), "entries per session"),
-      MethodKey("max_entries_total", &M::max_entries_total, Or("unbounded", Entries()),
-                "entries over all sessions"),
-      MethodKey("max_entry_bytes", &M::max_entry_bytes, CacheSize(), "largest answer stored"),
-      MethodKey("ttl", &M::ttl, Or("none", Lifetime()), "an entry expires after this long"),
-      MethodKey("compute_timeout", &M::compute_timeout, Lifetime(),
-                "a computation that takes longer is given up"),
-      MethodKey("coalesce", &M::coalesce, Boolean(), "equal calls share one computation"),
-  };
+  static const auto& keys = *[] {
+    auto* all = new std::vector<Key<MethodConfig>>{
+        MethodKey("name", &M::name, Text("a method such as \"/pkg.Service/Method\"", IsMethodName),
+                  "the method"),
+        MethodKey("max_entries", &M::max_entries, Or("unbounded", Entries()),
+                  "entries per session"),
+        MethodKey("max_entries_total", &M::max_entries_total, Or("unbounded", Entries()),
+                  "entries over all sessions"),
+        MethodKey("max_entry_bytes", &M::max_entry_bytes, CacheSize(), "largest answer stored"),
+        MethodKey("ttl", &M::ttl, Or("none", Lifetime()), "an entry expires after this long"),
+        MethodKey("compute_timeout", &M::compute_timeout, Lifetime(),
+                  "a computation that takes longer is given up"),
+        MethodKey("coalesce", &M::coalesce, Boolean(), "equal calls share one computation"),
+        MethodKey("scope", &M::scope,
+                  OneOf<Scope>({{"session", Scope::kSession},
+                                {"state", Scope::kState},
+                                {"server", Scope::kServer}}),
+                  "who shares the entries"),
+        MethodKey("cache", &M::cache, Text("a name of printable ASCII characters", IsCacheName),
+                  "methods of a session that name the same cache share its bounds"),
+        MethodKey("key.metadata", &M::key_metadata, MetadataNames("[\"x-tenant\"]"),
+                  "metadata that is part of the key"),
+        MethodKey("key.mode", &M::key_mode,
+                  OneOf<KeyMode>({{"bytes", KeyMode::kBytes}, {"message", KeyMode::kMessage}}),
+                  "what of a request is part of the key"),
+        MethodKey("key.ignore", &M::key_ignore,
+                  ListOf("field path", FieldPathFault, "[\"options.trace_id\"]"),
+                  "fields left out of the key"),
+        MethodKey("forward", &M::forward, MetadataNames("[\"traceparent\"]"),
+                  "metadata that reaches the computation and is not part of the key"),
+        MethodKey("answer.metadata", &M::answer_metadata, MetadataNames("[\"x-price-date\"]"),
+                  "metadata of the answer that is kept with it"),
+    };
+    for (int code = 0; code <= 16; ++code) {
+      all->push_back(NegativeKey(static_cast<absl::StatusCode>(code), Or("none", Lifetime())));
+    }
+    return all;
+  }();
   return keys;
-}
-
-std::string Suggestion(std::string_view unknown, const std::vector<std::string>& names,
-                       std::string_view prefix) {
-  const auto distance = [&](const std::string& name) { return EditDistance(unknown, name); };
-  const std::string& nearest = *std::min_element(
-      names.begin(), names.end(),
-      [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
-  const std::string before(prefix);
-  if (distance(nearest) <= std::min<size_t>(3, unknown.size() / 2)) {
-    return absl::StrCat("; did you mean ", before, nearest, "?");
-  }
-  return absl::StrCat("; want one of ", before, absl::StrJoin(names, ", " + before));
 }
 
 }  // namespace memod

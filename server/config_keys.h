@@ -16,8 +16,8 @@ namespace memod {
 // A value as a source gives it.
 struct ConfigValue {
   // In TOML 64 and "64" differ. In the environment and in flags, where all is text, they are the
-  // same, and `untyped`. monostate: a type that no key takes.
-  std::variant<std::monostate, bool, int64_t, std::string> value;
+  // same, and `untyped`. The vector is an array. monostate: a type that no key takes.
+  std::variant<std::monostate, bool, int64_t, std::string, std::vector<ConfigValue>> value;
   bool untyped = false;
   // For messages, as in: "1 gib", 17, an array. No control characters.
   std::string shown;
@@ -26,12 +26,15 @@ struct ConfigValue {
 // A key of T, which is Config or MethodConfig.
 template <class T>
 struct Key {
-  std::string name;           // "server.listen"; of a method: "ttl"
+  std::string name;           // "server.listen"; of a method: "ttl", "key.mode"
   std::string allowed;        // goes after "want "
   std::string default_value;  // as it would be written; of a method, where it is the code's: empty
   std::string meaning;
-  // False, and nothing changes, if the value is not allowed.
-  std::function<bool(T&, const ConfigValue&)> set;
+  // Empty if the value is allowed. Else nothing changes, and this is what to say of it, as in:
+  // got "1 gib"; want a size.
+  std::function<std::string(T&, const ConfigValue&)> set;
+  // A name that somebody may think of, of which `set` only tells why it is none.
+  bool refused = false;
 };
 
 const std::vector<Key<Config>>& ServerKeys();
@@ -44,10 +47,5 @@ const Key<T>* FindKey(const std::vector<Key<T>>& keys, std::string_view name) {
   }
   return nullptr;
 }
-
-// "; did you mean listen?" or, if nothing is near, "; want one of listen, http". `names` is not
-// empty; each is shown behind `prefix`, as in "server." or "--".
-std::string Suggestion(std::string_view unknown, const std::vector<std::string>& names,
-                       std::string_view prefix);
 
 }  // namespace memod

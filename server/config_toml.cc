@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "memod/server/config_values.h"
 
 namespace memod {
 namespace {
@@ -52,19 +53,32 @@ ConfigValue ToValue(const toml::node& node) {
   if (const auto* boolean = node.as_boolean()) value.value = boolean->get();
   if (const auto* integer = node.as_integer()) value.value = integer->get();
   if (const auto* text = node.as_string()) value.value = text->get();
+  if (const auto* array = node.as_array()) {
+    std::vector<ConfigValue> elements;
+    for (const toml::node& element : *array) elements.push_back(ToValue(element));
+    value.value = std::move(elements);
+  }
   return value;
+}
+
+// `a.b = 1`, `a = {b = 1}` and the table [a] are the same in TOML, and "a.b" = 1 is not.
+std::vector<TomlEntry> ToEntries(const toml::table& table) {
+  std::vector<TomlEntry> entries;
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    TomlEntry entry{name.find('.') == name.npos ? name : Shown(name), ToValue(node),
+                    static_cast<int>(key.source().begin.line), std::nullopt};
+    if (const toml::table* inner = node.as_table()) entry.table = ToEntries(*inner);
+    entries.push_back(std::move(entry));
+  }
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const TomlEntry& a, const TomlEntry& b) { return a.line < b.line; });
+  return entries;
 }
 
 TomlSection ToSection(std::string name, TomlSection::Form form, const toml::table& table,
                       std::string shown) {
-  TomlSection section{std::move(name), LineOf(table), form, std::move(shown), {}};
-  for (const auto& [key, node] : table) {
-    section.entries.push_back(
-        {std::string(key.str()), ToValue(node), static_cast<int>(key.source().begin.line)});
-  }
-  std::stable_sort(section.entries.begin(), section.entries.end(),
-                   [](const TomlEntry& a, const TomlEntry& b) { return a.line < b.line; });
-  return section;
+  return {std::move(name), LineOf(table), form, std::move(shown), ToEntries(table)};
 }
 
 std::vector<TomlSection> ToSections(const toml::table& document) {
@@ -89,10 +103,6 @@ std::vector<TomlSection> ToSections(const toml::table& document) {
 }
 
 }  // namespace
-
-std::string Shown(const std::string& text) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"");
-}
 
 absl::StatusOr<std::vector<TomlSection>> ReadToml(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);

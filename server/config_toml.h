@@ -1,6 +1,7 @@
 // A TOML file as plain data, in the order of the file. Internal to config.cc.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,10 @@
 namespace memod {
 
 struct TomlEntry {
-  std::string name;  // any bytes, as is TomlSection's
+  std::string name;  // any bytes, as is TomlSection's; quoted if it holds a dot
   ConfigValue value;
   int line;
+  std::optional<std::vector<TomlEntry>> table;  // if the value is one, however it is written
 };
 
 struct TomlSection {
@@ -30,8 +32,5 @@ struct TomlSection {
 
 // INVALID_ARGUMENT: it cannot be read, or is not TOML; the message says where and why.
 absl::StatusOr<std::vector<TomlSection>> ReadToml(const std::string& path);
-
-// In double quotes, on one line.
-std::string Shown(const std::string& text);
 
 }  // namespace memod

@@ -7,9 +7,13 @@
 #include <array>
 #include <charconv>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace memod {
 namespace {
@@ -163,6 +167,38 @@ bool IsMethodName(string_view text) {
   const size_t slash = text.rfind('/');
   return text.starts_with("/") && slash > 0 && IsIdentifiers(text.substr(1, slash - 1), "._") &&
          IsIdentifiers(text.substr(slash + 1), "_");
+}
+
+bool IsCacheName(string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isprint);
+}
+
+std::string MetadataNameFault(string_view name) {
+  const bool reserved = name.starts_with(":") || name.starts_with("memo-") ||
+                        name.starts_with("grpc-") || name == "te" || name == "content-type" ||
+                        name == "user-agent" || name == "host";
+  if (reserved) {
+    return "want none of memod's and gRPC's own: memo-..., grpc-..., :..., te, content-type, "
+           "user-agent, host";
+  }
+  const std::string lower = absl::AsciiStrToLower({name.data(), name.size()});
+  if (!IsIdentifiers(name, "-_.")) {
+    return "want a metadata name: lower case letters, digits, \"-\", \"_\", \".\"";
+  }
+  return lower == name ? "" : absl::StrCat("want lower case, ", Shown(lower));
+}
+
+std::string FieldPathFault(string_view path) {
+  const std::vector<std::string> names =
+      absl::StrSplit(absl::string_view(path.data(), path.size()), '.');
+  const bool is_path = std::all_of(names.begin(), names.end(), [](string_view name) {
+    return IsIdentifiers(name, "_") && !absl::ascii_isdigit(name.front());
+  });
+  return is_path ? "" : "want a field path such as \"options.trace_id\"";
+}
+
+std::string Shown(string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape({text.data(), text.size()}), "\"");
 }
 
 }  // namespace memod

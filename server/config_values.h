@@ -38,4 +38,17 @@ bool IsLoopback(std::string_view address);
 // "/pkg.Service/Method"
 bool IsMethodName(std::string_view text);
 
+// Printable ASCII characters, at least one.
+bool IsCacheName(std::string_view text);
+
+// What is wrong with the name of a piece of metadata, as in: want lower case, "x-tenant". Empty:
+// nothing. memod's own names and gRPC's are wrong here.
+std::string MetadataNameFault(std::string_view name);
+
+// The same of the path to a field, "options.trace_id"; not whether there is such a field.
+std::string FieldPathFault(std::string_view path);
+
+// For messages: in double quotes, on one line.
+std::string Shown(std::string_view text);
+
 }  // namespace memod

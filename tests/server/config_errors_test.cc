@@ -61,6 +61,14 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
        {"", "none", "-1", "9223372036854775807KiB"},
        {"-1", "1e9", "{}"},
        "a size such as 64MiB or 1GiB, or \"unbounded\""},
+      {"session.metadata",
+       {},
+       {"'authorization'", "true", "{}"},
+       "an array of metadata names, such as [\"authorization\"]"},
+      {"session.guaranteed_bytes",
+       {"", "-1", "unbounded"},
+       {"-1", "'all'", "1.5"},
+       "a size such as 64MiB or 1GiB"},
       {"session.max",
        {"", "0", "10000001", "1e3", "1k"},
        {"0", "'5'", "5.0"},
@@ -125,7 +133,8 @@ TEST(ConfigErrorsTest, UnknownKeyNearNothingTellsAllThereAre) {
   EXPECT_EQ(TomlError("[[method]]\nname = '/a.B/C'\nx = 5"),
             "memod.toml:3: unknown key method.x; want one of method.name, method.max_entries, "
             "method.max_entries_total, method.max_entry_bytes, method.ttl, method.compute_timeout, "
-            "method.coalesce");
+            "method.coalesce, method.scope, method.cache, method.key.metadata, method.key.mode, "
+            "method.key.ignore, method.forward, method.answer.metadata, method.negative");
   EXPECT_EQ(VariableError("MEMOD_LOG_X", "1"),
             "MEMOD_LOG_X: unknown key; want one of MEMOD_LOG_LEVEL, MEMOD_LOG_FORMAT");
   EXPECT_EQ(FlagError("q", "1").find("--q: unknown key; want one of --server.listen, "), 0u);

@@ -73,6 +73,12 @@ const std::vector<Sample>& Samples() {
       {"session.max", "1_000", "1000", [](Config& c) { c.session.max = 1000; }},
       {"session.max_state_bytes", "4096", "4096",
        [](Config& c) { c.session.max_state_bytes = 4096; }},
+      {"session.metadata", "['authorization', 'x-tenant']", "authorization,x-tenant",
+       [](Config& c) {
+         c.session.metadata = {"authorization", "x-tenant"};
+       }},
+      {"session.guaranteed_bytes", "'1MiB'", "1MiB",
+       [](Config& c) { c.session.guaranteed_bytes = 1 << 20; }},
       {"compute.threads", "3", "3", [](Config& c) { c.compute.threads = 3; }},
       {"compute.queue", "7", "7", [](Config& c) { c.compute.queue = 7; }},
       {"compute.max_depth", "20", "20", [](Config& c) { c.compute.max_depth = 20; }},
@@ -122,10 +128,11 @@ TEST(ConfigTest, HelpTellsTheTrueDefaultAndWhatIsAllowed) {
     for (const Sample& sample : Samples()) {
       if (sample.key == key.name) sample.apply(changed);
     }
-    ASSERT_TRUE(key.set(changed, {key.default_value, true, ""})) << key.name;
+    ASSERT_EQ(key.set(changed, {key.default_value, true, ""}), "") << key.name;
     EXPECT_EQ(changed, Config()) << key.name;
     EXPECT_EQ(ConfigKeys()[i].help,
-              absl::StrCat(key.meaning, ": ", key.allowed, " (default ", key.default_value, ")"));
+              absl::StrCat(key.meaning, ": ", key.allowed, " (default ",
+                           key.default_value.empty() ? "\"\"" : key.default_value, ")"));
   }
   EXPECT_EQ(ConfigKeys()[0].environment, "MEMOD_SERVER_LISTEN");
 }
@@ -151,7 +158,7 @@ std::string Uncommented(const std::string& text) {
   std::string line, uncommented;
   while (std::getline(lines, line)) {
     const std::string rest = line.substr(line.starts_with("# ") ? 2 : 0);
-    const size_t end = rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
+    const size_t end = rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.");
     const bool is_key = end != std::string::npos && rest.find(" = ") == end;
     uncommented += (rest == "[[method]]" || is_key ? rest : line) + "\n";
   }
@@ -172,6 +179,18 @@ TEST(ConfigTest, DefaultFileShowsEveryMethodKeyWithItsDefault) {
   EXPECT_EQ(method.ttl, std::make_optional(defaults.ttl));
   EXPECT_EQ(method.compute_timeout, defaults.compute_timeout);
   EXPECT_EQ(method.coalesce, defaults.coalesce);
+  EXPECT_EQ(method.scope, defaults.scope);
+  EXPECT_EQ(method.cache, method.name);
+  EXPECT_EQ(method.key_metadata, defaults.key_metadata);
+  EXPECT_EQ(method.key_mode, defaults.key_mode);
+  EXPECT_EQ(method.key_ignore, defaults.key_ignore);
+  EXPECT_EQ(method.forward, defaults.forward);
+  EXPECT_EQ(method.answer_metadata, defaults.answer_metadata);
+  EXPECT_EQ(method.negative, defaults.negative);
+  for (const Key<MethodConfig>& key : MethodKeys()) {
+    if (key.name.starts_with("negative.")) continue;
+    EXPECT_NE(text.find("\n" + key.name + " = "), std::string::npos) << key.name;
+  }
 }
 
 TEST(ConfigTest, FlagsGoOverEnvironmentOverFileOverDefaults) {

@@ -151,5 +151,56 @@ TEST(IsMethodName, IsServiceAndMethod) {
   }
 }
 
+TEST(IsCacheName, IsPrintableAscii) {
+  EXPECT_TRUE(IsCacheName("prices"));
+  EXPECT_TRUE(IsCacheName("/pkg.Service/Method"));
+  EXPECT_TRUE(IsCacheName("a b~"));
+  for (const std::string bad : {"", "a\nb", "a\x7f", "\xc3\xa4"})
+    EXPECT_FALSE(IsCacheName(bad)) << bad;
+  EXPECT_FALSE(IsCacheName(std::string("a\0b", 3)));
+}
+
+TEST(MetadataNameFault, TakesWhatGrpcTakes) {
+  for (const char* name : {"a", "authorization", "x-tenant", "x_1.b", "trace-bin", "hosts", "tea",
+                           "memo", "grpc", "memory-limit", "x-memo-session"}) {
+    EXPECT_EQ(MetadataNameFault(name), "") << name;
+  }
+}
+
+TEST(MetadataNameFault, TellsOfOtherCharacters) {
+  const std::string want = "want a metadata name: lower case letters, digits, \"-\", \"_\", \".\"";
+  for (const char* name : {"", "a b", "a:", "a,b", "\xc3\xa4", "a\n", "A b"}) {
+    EXPECT_EQ(MetadataNameFault(name), want) << name;
+  }
+}
+
+TEST(MetadataNameFault, TellsOfUpperCase) {
+  EXPECT_EQ(MetadataNameFault("X-Tenant"), "want lower case, \"x-tenant\"");
+}
+
+TEST(MetadataNameFault, RefusesWhatIsMemodsOrGrpcs) {
+  for (const char* name : {"memo-session", "memo-", "grpc-timeout", ":path", ":", "te",
+                           "content-type", "user-agent", "host"}) {
+    EXPECT_EQ(MetadataNameFault(name),
+              "want none of memod's and gRPC's own: memo-..., grpc-..., :..., te, content-type, "
+              "user-agent, host")
+        << name;
+  }
+}
+
+TEST(FieldPathFault, TakesNamesWithDots) {
+  for (const char* path : {"a", "a.b_c", "Options.trace_id2", "_x"}) {
+    EXPECT_EQ(FieldPathFault(path), "") << path;
+  }
+  for (const char* path : {"", ".", "a.", ".a", "a..b", "a[0]", "1a", "a.2", "a b", "a.*"}) {
+    EXPECT_EQ(FieldPathFault(path), "want a field path such as \"options.trace_id\"") << path;
+  }
+}
+
+TEST(Shown, IsQuotedAndOnOneLine) {
+  EXPECT_EQ(Shown("a \"b\"\n"), R"("a \"b\"\n")");
+  EXPECT_EQ(Shown(""), "\"\"");
+}
+
 }  // namespace
 }  // namespace memod
