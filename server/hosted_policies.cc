@@ -56,7 +56,11 @@ absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
     for (const HostedMethod& method : service->methods) {
       FinalPolicy& policy = policies.emplace_back(Hosted(*service, method));
       const auto override = configured.extract(policy.method);
-      if (!override.empty()) Override(*override.mapped(), policy, errors);
+      if (override.empty()) {
+        policy.policy = MethodConfig().Apply(policy.policy);
+      } else {
+        Override(*override.mapped(), policy, errors);
+      }
       const auto message = MessageKey::Make(*method.request, policy.policy.key_ignore);
       if (message.ok()) continue;
       for (const auto line : absl::StrSplit(message.status().message(), '\n')) {

@@ -26,6 +26,11 @@ using google::protobuf::Reflection;
 constexpr char kIsMessage = 'm';
 constexpr char kIsBytes = 'b';
 
+// Its messages are computed on here, and go nowhere else.
+bool IsCompiledIn(const Descriptor& type) {
+  return type.file()->pool() == google::protobuf::DescriptorPool::generated_pool();
+}
+
 std::string KeyOfBytes(std::string_view request) {
   std::string key(1, kIsBytes);
   return key.append(request);
@@ -86,6 +91,29 @@ bool Has(Message& message, const FieldPath& path) {
                                : reflection.HasField(in, &field);
   });
   return has;
+}
+
+// Of a DynamicMessage, which keeps them all and encodes them in an order that need not tell which
+// of them counts. Nobody encodes a map so.
+bool HasMapKeyTwice(const Message& message) {
+  const Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      if (HasMapKeyTwice(reflection.GetMessage(message, field))) return true;
+      continue;
+    }
+    if (field->is_map() && MapEntries(message, *field).size() !=
+                               static_cast<size_t>(reflection.FieldSize(message, field))) {
+      return true;
+    }
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      if (HasMapKeyTwice(reflection.GetRepeatedMessage(message, field, i))) return true;
+    }
+  }
+  return false;
 }
 
 // Whether `text` is `other`, or a path within it.
@@ -157,11 +185,12 @@ std::string MessageKey::Of(std::string_view request) const {
   std::string key;
   key.reserve(1 + size);
   key.push_back(kIsMessage);
-  google::protobuf::io::StringOutputStream stream(&key);
-  google::protobuf::io::CodedOutputStream out(&stream);
-  out.SetSerializationDeterministic(true);
-  message->SerializePartialToCodedStream(&out);
-  out.Trim();
+  {
+    google::protobuf::io::StringOutputStream stream(&key);
+    google::protobuf::io::CodedOutputStream out(&stream);
+    out.SetSerializationDeterministic(true);
+    message->SerializePartialToCodedStream(&out);
+  }
   return key;
 }
 
@@ -175,8 +204,13 @@ std::unique_ptr<Message> MessageKey::Parse(std::string_view request) const {
 std::unique_ptr<Message> MessageKey::ParseKey(std::string_view request) const {
   std::unique_ptr<Message> message = Parse(request);
   if (!message) return nullptr;
+  if (!IsCompiledIn(*message->GetDescriptor())) {
+    if (HasMapKeyTwice(*message)) return nullptr;
+  } else {
+    // First: protobuf 3.21 discards nothing within a map whose entries reflection has changed.
+    message->DiscardUnknownFields();
+  }
   for (const Path& path : ignore_) Clear(*message, path.fields);
-  message->DiscardUnknownFields();
   return message;
 }
 
@@ -193,7 +227,11 @@ std::string MessageKey::NotDecoded(std::string_view request, const std::string& 
 
 std::vector<std::string> MessageKey::Differences(std::string_view a, std::string_view b) const {
   const std::unique_ptr<Message> message_a = ParseKey(a), message_b = ParseKey(b);
-  if (message_a && message_b) return MessageDifferences(*message_a, *message_b);
+  if (message_a && message_b) {
+    std::vector<std::string> lines = MessageDifferences(*message_a, *message_b);
+    if (lines.empty() && Of(a) != Of(b)) lines.emplace_back("unknown fields differ");
+    return lines;
+  }
   if (!message_a && !message_b && a == b) return {};
   if (message_a || message_b) {
     const auto [text_a, text_b] = ClippedPair(Text(a), Text(b));
@@ -206,14 +244,17 @@ std::vector<std::string> MessageKey::Differences(std::string_view a, std::string
 std::vector<std::string> MessageKey::LeftOut(std::string_view request) const {
   const std::unique_ptr<Message> message = Parse(request);
   if (!message) return {};
+  bool has_unknown = false;
+  if (IsCompiledIn(*message->GetDescriptor())) {
+    const size_t size = message->ByteSizeLong();
+    message->DiscardUnknownFields();
+    has_unknown = message->ByteSizeLong() != size;
+  }
   std::vector<std::string> left_out;
   for (const Path& path : ignore_) {
     if (Has(*message, path.fields)) left_out.push_back(path.text);
-    Clear(*message, path.fields);
   }
-  const size_t size = message->ByteSizeLong();
-  message->DiscardUnknownFields();
-  if (message->ByteSizeLong() != size) left_out.emplace_back("(unknown fields)");
+  if (has_unknown) left_out.emplace_back("(unknown fields)");
   return left_out;
 }
 

@@ -21,15 +21,16 @@ namespace memod {
 // elements; an `optional` field that is set to its default, against one that is not set; 0.0
 // against -0.0; the bits of a NaN; the bytes of a google.protobuf.Any, which is not looked into.
 //
-// Fields that the type does not have are left out, at any depth, as are values that a closed enum
-// (proto2) does not have: to accessors there is no difference. But reflection shows them, and who
-// passes the message on sends them. So whoever computes behind such a key gets a message without
-// them (Message::DiscardUnknownFields), or else the answer could depend on what the key does not
-// have. Extensions that are compiled in are fields as all others.
+// Fields that a type does not have are left out, at any depth, if it is compiled in; as are values
+// that a closed enum (proto2) does not have. To accessors there is no difference. But reflection
+// shows them, and who passes the message on sends them. So whoever computes behind such a key gets
+// a message without them (Message::DiscardUnknownFields), or else the answer could depend on what
+// the key does not have. Of types that are not compiled in they are part of the key: the request
+// goes on to somebody who may know more. Extensions that are compiled in are fields as all others.
 //
-// A request that is not of the type (truncated, text that is not UTF-8 in proto3, nested deeper
-// than protobuf decodes) is its own key, bytes as they are, and equals no other. proto2's required
-// fields may be missing.
+// A request that is not of the type is its own key, bytes as they are, and equals no other: it is
+// truncated, nested deeper than protobuf decodes, has text that is not UTF-8 (proto3), or a map's
+// key twice (of types that are not compiled in). proto2's required fields may be missing.
 class MessageKey {
  public:
   // `ignore`: paths to fields, as in "options.trace_id". A path goes through a message, through
@@ -40,13 +41,15 @@ class MessageKey {
   //
   // INVALID_ARGUMENT: a line for each path that leads nowhere, or that is there twice or within
   // another one:
-  //   "options.trce_id": pkg.Options has no field trce_id; did you mean trace_id?
+  //   "options.trce_id": pkg.Options has no field "trce_id"; did you mean trace_id?
   static absl::StatusOr<MessageKey> Make(const google::protobuf::Descriptor& type,
                                          const std::vector<std::string>& ignore,
                                          google::protobuf::MessageFactory* factory =
                                              google::protobuf::MessageFactory::generated_factory());
 
-  // Any bytes have a key. It is for comparing within this process, not for keeping.
+  // Any bytes have a key. It is for comparing within this process, not for keeping. To make it, the
+  // request is decoded and encoded again: message_key_benchmark took 0.8 us for one of 29 bytes, 7
+  // us for one of 955 bytes with 33 messages in it.
   std::string Of(std::string_view request) const;
 
   // --- For people. Of a method whose key is bytes: made with nothing to ignore. ---

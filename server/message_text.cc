@@ -71,18 +71,6 @@ struct ByNumber {
   }
 };
 
-// A map's entries in the order of their keys' texts.
-std::map<std::string, const Message*> Entries(const Message& message,
-                                              const FieldDescriptor& field) {
-  std::map<std::string, const Message*> entries;
-  const Reflection& reflection = *message.GetReflection();
-  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-    const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
-    entries[ValueText(entry, *field.message_type()->map_key(), -1)] = &entry;
-  }
-  return entries;
-}
-
 class Comparison {
  public:
   // `path` goes before the names of the fields: "", "amount.".
@@ -151,8 +139,8 @@ void Comparison::CompareRepeated(const std::string& name, const Message& a, cons
 void Comparison::CompareMap(const std::string& name, const Message& a, const Message& b,
                             const FieldDescriptor& field) {
   const FieldDescriptor& value = *field.message_type()->map_value();
-  std::map<std::string, const Message*> in_b = Entries(b, field);
-  for (const auto& [key, entry] : Entries(a, field)) {
+  std::map<std::string, const Message*> in_b = MapEntries(b, field);
+  for (const auto& [key, entry] : MapEntries(a, field)) {
     const std::string element = absl::StrCat(name, "[", key, "]");
     const auto other = in_b.find(key);
     if (other == in_b.end()) {
@@ -213,6 +201,17 @@ std::string MessageText(const Message& message) {
   if (text.back() == ' ') text.pop_back();
   if (text.size() <= kMaxTextBytes) return text;
   return absl::StrCat(text.substr(0, kMaxTextBytes), "... (", text.size(), " characters)");
+}
+
+std::map<std::string, const Message*> MapEntries(const Message& message,
+                                                 const FieldDescriptor& field) {
+  std::map<std::string, const Message*> entries;
+  const Reflection& reflection = *message.GetReflection();
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
+    entries[ValueText(entry, *field.message_type()->map_key(), -1)] = &entry;
+  }
+  return entries;
 }
 
 std::vector<std::string> MessageDifferences(const Message& a, const Message& b) {

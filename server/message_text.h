@@ -1,8 +1,10 @@
 // Messages, and why two of them differ, for people: ASCII, on one line, cut to what can be read.
 #pragma once
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +14,10 @@ namespace memod {
 
 // In protobuf's text format: name: "x" amount { value: 2 }
 std::string MessageText(const google::protobuf::Message& message);
+
+// The entries of a map field by their keys' texts; of those with equal keys, the last.
+std::map<std::string, const google::protobuf::Message*> MapEntries(
+    const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field);
 
 // A line for each field in which two messages of one type differ, and after twenty how many more:
 //   amount.value: 2 vs 3
