@@ -33,6 +33,8 @@ bool Flight::cancelled() const {
 
 bool Flight::Begin(Time now) { return cache_->Begin(*this, now); }
 
+void Flight::OnCancel(absl::AnyInvocable<void()> f) { cache_->OnCancel(*this, std::move(f)); }
+
 void Flight::Complete(absl::StatusOr<Answer::Ref> answer, Time now) {
   cache_->Complete(*this, std::move(answer), now);
 }

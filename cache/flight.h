@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "memod/cache/answer.h"
 #include "memod/cache/cache_key.h"
@@ -80,6 +81,11 @@ class Flight {
   // Whether nobody waits for the answer any more.
   bool cancelled() const;
 
+  // `f` is called once, under no lock, when nobody waits any more; at once if nobody does. Dropped
+  // when the computation has ended. For a computation that waits elsewhere; of a nested flight only
+  // its own cancellation is told, not its parent's.
+  void OnCancel(absl::AnyInvocable<void()> f);
+
   // Answers everybody who waits, and stores a good answer if the cache still holds this flight
   // under its key. Of several calls to Complete and Abandon the first counts.
   void Complete(absl::StatusOr<Answer::Ref> answer, Time now);
@@ -103,7 +109,8 @@ class Flight {
     Waiters waiters;
     bool running = false;   // in the cache's list of flights, at `position`
     bool joinable = false;  // in the cache's map of flights: stores its answer, can be joined
-    std::optional<Time> begun_at;  // being computed since: `self_` is in use
+    std::optional<Time> begun_at;          // being computed since: `self_` is in use
+    absl::AnyInvocable<void()> on_cancel;  // null: nobody asked, or it was called
     std::list<std::shared_ptr<Flight>>::iterator position;
   };
 

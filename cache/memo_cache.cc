@@ -152,10 +152,12 @@ bool MemoCache::Begin(Flight& flight, Time now) {
 void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Time now) {
   MethodCaches::Removed removed;
   Flight::Waiters waiters;
+  absl::AnyInvocable<void()> untold;  // let go after the lock
   bool enters = false;
   {
     MutexLock lock(mutex_);
     Flight::State& state = StateOf(flight);
+    untold = std::exchange(state.on_cancel, nullptr);
     const double took = state.begun_at ? ToSeconds(now - *state.begun_at) : 0;
     state.begun_at = std::nullopt;
     Counters* counters = CountersOf(flight);
@@ -177,37 +179,52 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
   for (const auto& waiting : waiters) waiting.waiter->OnAnswer({answer, waiting.status});
 }
 
+void MemoCache::OnCancel(Flight& flight, absl::AnyInvocable<void()> f) {
+  {
+    MutexLock lock(mutex_);
+    if (!flight.cancelled_.load(std::memory_order_relaxed)) {
+      StateOf(flight).on_cancel = std::move(f);
+      return;
+    }
+  }
+  f();
+}
+
 void MemoCache::Abandon(Flight& flight, const absl::Status& error) {
   Flight::Waiters waiters;
-  std::shared_ptr<const Self> unused;  // let go after the lock
+  Cancelled cancelled;
   {
     MutexLock lock(mutex_);
     if (!StateOf(flight).running) return;
     if (Counters* counters = CountersOf(flight)) ++counters->errors;
     waiters = End(flight);
-    unused = Cancel(flight);
+    cancelled = Cancel(flight);
   }
   for (const auto& waiting : waiters) waiting.waiter->OnAnswer({error, waiting.status});
+  if (cancelled.tell) cancelled.tell();
 }
 
 bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
-  std::shared_ptr<const Self> unused;  // let go after the lock
-  MutexLock lock(mutex_);
-  Flight::State& state = StateOf(flight);
-  const auto it = std::find_if(state.waiters.begin(), state.waiters.end(),
-                               [&](const auto& waiting) { return waiting.waiter == waiter; });
-  if (it == state.waiters.end()) return false;
-  state.waiters.erase(it);
-  if (state.waiters.empty()) {
-    End(flight);
-    unused = Cancel(flight);
+  Cancelled cancelled;
+  {
+    MutexLock lock(mutex_);
+    Flight::Waiters& waiters = StateOf(flight).waiters;
+    const auto it = std::find_if(waiters.begin(), waiters.end(),
+                                 [&](const auto& waiting) { return waiting.waiter == waiter; });
+    if (it == waiters.end()) return false;
+    waiters.erase(it);
+    if (waiters.empty()) {
+      End(flight);
+      cancelled = Cancel(flight);
+    }
   }
+  if (cancelled.tell) cancelled.tell();
   return true;
 }
 
 void MemoCache::Abort(const Session* session, MakeError error) {
   std::vector<std::shared_ptr<Flight>> ended;  // let go after the lock
-  std::vector<std::shared_ptr<const Self>> unused;
+  std::vector<Cancelled> cancelled;
   Flight::Waiters aborted;
   {
     MutexLock lock(mutex_);
@@ -221,17 +238,23 @@ void MemoCache::Abort(const Session* session, MakeError error) {
       waiters.erase(theirs, waiters.end());
       if (!waiters.empty()) continue;
       End(*flight);
-      unused.push_back(Cancel(*flight));
+      cancelled.push_back(Cancel(*flight));
       ended.push_back(flight);
     }
   }
   for (const auto& waiting : aborted) waiting.waiter->OnAnswer({error(), waiting.status});
+  for (Cancelled& each : cancelled) {
+    if (each.tell) each.tell();
+  }
 }
 
-std::shared_ptr<const Self> MemoCache::Cancel(Flight& flight) {
+MemoCache::Cancelled MemoCache::Cancel(Flight& flight) {
   flight.cancelled_.store(true, std::memory_order_release);
+  Cancelled cancelled;
   // What has not begun never will, but may be queued for long yet: it need not keep its instance.
-  return StateOf(flight).begun_at ? nullptr : std::move(flight.self_);
+  if (!StateOf(flight).begun_at) cancelled.unused = std::move(flight.self_);
+  cancelled.tell = std::exchange(StateOf(flight).on_cancel, nullptr);
+  return cancelled;
 }
 
 Counters* MemoCache::CountersOf(const Flight& flight) {

@@ -23,6 +23,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "memod/cache/cache_context.h"
 #include "memod/cache/cache_info.h"
@@ -145,8 +146,13 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   void MakeSolo(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes it out of the list as well; its waiters are the caller's to tell.
   Flight::Waiters End(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Tells the computation. Returns what it no longer needs, if it has not begun.
-  std::shared_ptr<const Self> Cancel(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnCancel(Flight& flight, absl::AnyInvocable<void()> f) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tells the computation. What is returned is due once the lock is let go.
+  struct Cancelled {
+    std::shared_ptr<const Self> unused;  // of one that has not begun
+    absl::AnyInvocable<void()> tell;     // may be null
+  };
+  Cancelled Cancel(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Flight::State& StateOf(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return flight.state_;
   }

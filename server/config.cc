@@ -112,11 +112,16 @@ class Loader {
 
  private:
   void LoadSection(const std::string& path, const TomlSection& section);
-  void LoadMethod(const std::string& path, const TomlSection& section);
-  void CheckName(const MethodConfig& method);
+  // Of [[method]] and [[upstream.method]]: `kind` is what its keys are called by.
+  MethodConfig LoadMethod(const std::string& path, const TomlSection& section,
+                          const std::string& kind);
+  void LoadUpstream(const std::string& path, const TomlSection& section);
+  void CheckUpstream(const UpstreamConfig& upstream);
+  void CheckName(const MethodConfig& method, const std::string& kind);
   void LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
-                     MethodConfig& method);
-  void CheckContradictions(const std::string& path, const MethodConfig& method, const Lines& lines);
+                     const std::string& kind, MethodConfig& method);
+  void CheckContradictions(const std::string& path, const MethodConfig& method, const Lines& lines,
+                           const std::string& kind);
   void LoadVariable(const std::string& name, const std::string& value);
   void CheckListener(const std::string& key, const std::string& address, bool allow_remote);
 
@@ -167,17 +172,21 @@ void Loader::LoadToml(const std::string& path) {
   if (!sections.ok()) return Error(sections.status().message());
   std::vector<std::string> known = SectionNames();
   known.push_back("method");
+  known.push_back("upstream");
   for (const TomlSection& section : *sections) {
-    const bool is_method = section.name == "method";
+    const bool is_one_of_many = section.name == "method" || section.name == "upstream";
     if (!absl::c_linear_search(known, section.name)) {
       Error(At(path, section.line), "unknown key ", absl::Utf8SafeCEscape(section.name),
             Suggestion(section.name, known, ""));
     } else if (section.form !=
-               (is_method ? TomlSection::Form::kElement : TomlSection::Form::kTable)) {
+               (is_one_of_many ? TomlSection::Form::kElement : TomlSection::Form::kTable)) {
       Error(At(path, section.line), section.name, ": got ", section.shown, "; want ",
-            is_method ? "sections [[method]]" : "a section [" + section.name + "]");
-    } else if (is_method) {
-      LoadMethod(path, section);
+            is_one_of_many ? "sections [[" + section.name + "]]"
+                           : "a section [" + section.name + "]");
+    } else if (section.name == "upstream") {
+      LoadUpstream(path, section);
+    } else if (section.name == "method") {
+      config_.methods.push_back(LoadMethod(path, section, "method"));
     } else {
       LoadSection(path, section);
     }
@@ -196,25 +205,78 @@ void Loader::LoadSection(const std::string& path, const TomlSection& section) {
   }
 }
 
-void Loader::LoadMethod(const std::string& path, const TomlSection& section) {
+void Loader::LoadUpstream(const std::string& path, const TomlSection& section) {
+  UpstreamConfig upstream;
+  upstream.where = absl::StrCat(path, ":", section.line);
+  config_.upstreams.push_back(upstream);  // so that the names of its methods are seen to be taken
+  for (const TomlEntry& entry : section.entries) {
+    const std::string name = "upstream." + entry.name;
+    if (const Key<UpstreamConfig>* key = FindKey(UpstreamKeys(), entry.name)) {
+      Assign(*key, upstream, entry.value, At(path, entry.line) + name);
+    } else if (entry.name != "method") {
+      std::vector<std::string> names = Names(UpstreamKeys());
+      names.push_back("method");
+      Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
+            Suggestion(entry.name, names, "upstream."));
+    } else if (entry.elements.empty()) {
+      Error(At(path, entry.line), name, ": got ", entry.value.shown,
+            "; want sections [[upstream.method]]");
+    }
+    if (entry.name != "method") continue;
+    for (const TomlSection& method : entry.elements) {
+      upstream.methods.push_back(LoadMethod(path, method, "upstream.method"));
+      config_.upstreams.back().methods = upstream.methods;
+    }
+  }
+  for (const char* key : {"name", "target"}) {
+    if (!(key == std::string("name") ? upstream.name : upstream.target).empty()) continue;
+    Error(upstream.where, ": upstream.", key, ": missing; want ",
+          FindKey(UpstreamKeys(), key)->allowed);
+  }
+  config_.upstreams.pop_back();
+  CheckUpstream(upstream);
+  config_.upstreams.push_back(std::move(upstream));
+}
+
+void Loader::CheckUpstream(const UpstreamConfig& upstream) {
+  for (const UpstreamConfig& other : config_.upstreams) {
+    if (!upstream.name.empty() && other.name == upstream.name) {
+      Error(upstream.where, ": upstream.name: got ", Shown(upstream.name),
+            " again; want a name of its own, and ", other.where, " has this one");
+    }
+    if (other.services.empty() && upstream.services.empty()) {
+      Error(upstream.where, ": upstream.services: missing; want the services it is called for, ",
+            "since ", other.where, " gets all that nobody else serves");
+    }
+    for (const std::string& service : upstream.services) {
+      if (!absl::c_linear_search(other.services, service)) continue;
+      Error(upstream.where, ": upstream.services: got ", Shown(service), ", which ", other.where,
+            " has too; want it in one of them");
+    }
+  }
+}
+
+MethodConfig Loader::LoadMethod(const std::string& path, const TomlSection& section,
+                                const std::string& kind) {
   MethodConfig method;
   method.where = absl::StrCat(path, ":", section.line);
   Lines lines;
   for (const auto& [name, entry] : Flat(section.entries)) {
     lines[name] = entry->line;
-    LoadMethodKey(path, name, *entry, method);
+    LoadMethodKey(path, name, *entry, kind, method);
   }
   if (!lines.count("name")) {
-    Error(method.where, ": method.name: missing; want ", FindKey(MethodKeys(), "name")->allowed);
+    Error(method.where, ": ", kind, ".name: missing; want ",
+          FindKey(MethodKeys(), "name")->allowed);
   }
-  CheckName(method);
-  CheckContradictions(path, method, lines);
-  config_.methods.push_back(std::move(method));
+  CheckName(method, kind);
+  CheckContradictions(path, method, lines, kind);
+  return method;
 }
 
 void Loader::LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
-                           MethodConfig& method) {
-  const std::string label = At(path, entry.line) + "method." + name;
+                           const std::string& kind, MethodConfig& method) {
+  const std::string label = absl::StrCat(At(path, entry.line), kind, ".", name);
   if (const Key<MethodConfig>* key = FindKey(MethodKeys(), name)) {
     Assign(*key, method, entry.value, label);
   } else if (IsTableOfMethod(name)) {
@@ -225,33 +287,36 @@ void Loader::LoadMethodKey(const std::string& path, const std::string& name, con
     // `negative = {}` takes away what the code remembers.
     if (entry.table && name == "negative" && !method.negative) method.negative.emplace();
   } else {
-    Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape("method." + name),
-          Suggestion(name, MethodKeysNear(name), "method."));
+    Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(kind + "." + name),
+          Suggestion(name, MethodKeysNear(name), kind + "."));
   }
 }
 
 // What one section says twice, differently. policy_check.h checks what the code and all sections
 // say together.
 void Loader::CheckContradictions(const std::string& path, const MethodConfig& method,
-                                 const Lines& lines) {
+                                 const Lines& lines, const std::string& kind) {
   if (method.key_ignore && !method.key_ignore->empty() && method.key_mode == KeyMode::kBytes) {
-    Error(At(path, lines.at("key.ignore")),
-          "method.key.ignore: got a list with method.key.mode = ", "\"bytes\" (", path, ":",
-          lines.at("key.mode"), "); want \"message\" there");
+    Error(At(path, lines.at("key.ignore")), kind, ".key.ignore: got a list with ", kind,
+          ".key.mode = \"bytes\" (", path, ":", lines.at("key.mode"), "); want \"message\" there");
   }
   if (!method.key_metadata || !method.forward) return;
   for (const std::string& name : *method.forward) {
     if (!absl::c_linear_search(*method.key_metadata, name)) continue;
-    Error(At(path, lines.at("forward")), "method.forward: got ", Shown(name),
-          ", which method.key.metadata has too (", path, ":", lines.at("key.metadata"),
+    Error(At(path, lines.at("forward")), kind, ".forward: got ", Shown(name), ", which ", kind,
+          ".key.metadata has too (", path, ":", lines.at("key.metadata"),
           "); want it in one of them");
   }
 }
 
-void Loader::CheckName(const MethodConfig& method) {
-  for (const MethodConfig& other : config_.methods) {
+void Loader::CheckName(const MethodConfig& method, const std::string& kind) {
+  std::vector<MethodConfig> others = config_.methods;
+  for (const UpstreamConfig& upstream : config_.upstreams) {
+    others.insert(others.end(), upstream.methods.begin(), upstream.methods.end());
+  }
+  for (const MethodConfig& other : others) {
     if (method.name.empty() || other.name != method.name) continue;
-    return Error(method.where, ": method.name: got ", Shown(method.name),
+    return Error(method.where, ": ", kind, ".name: got ", Shown(method.name),
                  " again; want one section ", "for a method, and ", other.where, " is this one's");
   }
 }

@@ -50,6 +50,19 @@ struct MethodConfig {
   bool operator==(const MethodConfig&) const = default;
 };
 
+// An [[upstream]] section: a gRPC service behind memod.
+struct UpstreamConfig {
+  std::string name;    // in messages and metrics
+  std::string where;   // the section, as in "memod.toml:12"
+  std::string target;  // any gRPC name: "dns:///pricing:50051", "unix:/run/pricing.sock"
+  // Full names of the services that it is called for; empty: whatever nobody else serves.
+  std::vector<std::string> services;
+  int channels = 1;                   // connections
+  std::vector<MethodConfig> methods;  // [[upstream.method]]: those that are memoized
+
+  bool operator==(const UpstreamConfig&) const = default;
+};
+
 struct Config {
   struct Server {
     std::string listen = "127.0.0.1:7070";  // host:port, [ipv6]:port or unix:/path
@@ -96,6 +109,8 @@ struct Config {
   Compute compute;
   Log log;
   std::vector<MethodConfig> methods;  // in the order of the file, no name twice
+  // In the order of the file. No name and no service twice, and at most one that serves the rest.
+  std::vector<UpstreamConfig> upstreams;
 
   // Variables that start with MEMOD_ and are not ours. Worth a warning, see LoadConfig.
   std::vector<std::string> ignored_environment;
@@ -126,7 +141,7 @@ absl::StatusOr<Config> LoadConfig(const ConfigSources& sources);
 // Those variables of this process that start with MEMOD_.
 std::map<std::string, std::string> MemodEnvironment();
 
-// A key that can be a flag: all of them but those of [[method]].
+// A key that can be a flag: all of them but those of [[method]] and [[upstream]].
 struct ConfigKey {
   std::string name;         // "server.listen"
   std::string environment;  // "MEMOD_SERVER_LISTEN"

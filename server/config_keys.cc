@@ -186,16 +186,22 @@ Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V
 }
 
 // V is M, or what M is an optional of.
+template <class T, class M, class V>
+Key<T> SectionKey(std::string name, M T::*member, Kind<V> kind, std::string default_value,
+                  std::string meaning) {
+  const auto set = [=](T& section, const ConfigValue& value) {
+    std::optional<V> read = kind.read(value);
+    if (!read) return Refusal(kind, value);
+    section.*member = *std::move(read);
+    return std::string();
+  };
+  return {std::move(name), kind.allowed, std::move(default_value), std::move(meaning), set};
+}
+
 template <class M, class V>
 Key<MethodConfig> MethodKey(std::string name, M MethodConfig::*member, Kind<V> kind,
                             std::string meaning) {
-  const auto set = [=](MethodConfig& method, const ConfigValue& value) {
-    std::optional<V> read = kind.read(value);
-    if (!read) return Refusal(kind, value);
-    method.*member = *std::move(read);
-    return std::string();
-  };
-  return {std::move(name), kind.allowed, "", std::move(meaning), set};
+  return SectionKey(std::move(name), member, std::move(kind), "", std::move(meaning));
 }
 
 // An error that may be remembered, or one that may not, which is a key so as to say why.
@@ -292,6 +298,23 @@ const std::vector<Key<Config>>& ServerKeys() {
       ServerKey("log.format", &C::log, &C::Log::format,
                 OneOf<LogFormat>({{"text", LogFormat::kText}, {"json", LogFormat::kJson}}), "text",
                 "how it is written"),
+  };
+  return keys;
+}
+
+const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
+  using U = UpstreamConfig;
+  static const auto& keys = *new std::vector<Key<UpstreamConfig>>{
+      SectionKey("name", &U::name, Text("a name of printable ASCII characters", IsCacheName), "",
+                 "what it is called in messages"),
+      SectionKey(
+          "target", &U::target,
+          Text("a gRPC name, such as \"dns:///pricing:50051\" or \"unix:/run/a.sock\"", IsTarget),
+          "", "where it is"),
+      SectionKey("services", &U::services,
+                 ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
+                 "the services that it is called for; left out: all that nobody else serves"),
+      SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
   };
   return keys;
 }

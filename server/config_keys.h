@@ -23,7 +23,7 @@ struct ConfigValue {
   std::string shown;
 };
 
-// A key of T, which is Config or MethodConfig.
+// A key of T, which is Config, MethodConfig or UpstreamConfig.
 template <class T>
 struct Key {
   std::string name;           // "server.listen"; of a method: "ttl", "key.mode"
@@ -39,6 +39,7 @@ struct Key {
 
 const std::vector<Key<Config>>& ServerKeys();
 const std::vector<Key<MethodConfig>>& MethodKeys();
+const std::vector<Key<UpstreamConfig>>& UpstreamKeys();  // but for `method`
 
 template <class T>
 const Key<T>* FindKey(const std::vector<Key<T>>& keys, std::string_view name) {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <utility>
@@ -61,13 +62,16 @@ ConfigValue ToValue(const toml::node& node) {
   return value;
 }
 
+std::vector<TomlSection> ToElements(const std::string& name, const toml::node& node);
+
 // `a.b = 1`, `a = {b = 1}` and the table [a] are the same in TOML, and "a.b" = 1 is not.
 std::vector<TomlEntry> ToEntries(const toml::table& table) {
   std::vector<TomlEntry> entries;
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     TomlEntry entry{name.find('.') == name.npos ? name : Shown(name), ToValue(node),
-                    static_cast<int>(key.source().begin.line), std::nullopt};
+                    static_cast<int>(key.source().begin.line), std::nullopt,
+                    ToElements(name, node)};
     if (const toml::table* inner = node.as_table()) entry.table = ToEntries(*inner);
     entries.push_back(std::move(entry));
   }
@@ -81,18 +85,27 @@ TomlSection ToSection(std::string name, TomlSection::Form form, const toml::tabl
   return {std::move(name), LineOf(table), form, std::move(shown), ToEntries(table)};
 }
 
+// Empty: it is not an array of tables.
+std::vector<TomlSection> ToElements(const std::string& name, const toml::node& node) {
+  std::vector<TomlSection> elements;
+  const toml::array* array = node.as_array();
+  if (array == nullptr || !array->is_homogeneous<toml::table>()) return elements;
+  for (const toml::node& element : *array) {
+    elements.push_back(
+        ToSection(name, TomlSection::Form::kElement, *element.as_table(), ShownNode(node)));
+  }
+  return elements;
+}
+
 std::vector<TomlSection> ToSections(const toml::table& document) {
   std::vector<TomlSection> sections;
   for (const auto& [key, node] : document) {
     const std::string name(key.str());
-    const toml::array* array = node.as_array();
+    std::vector<TomlSection> elements = ToElements(name, node);
     if (const toml::table* table = node.as_table()) {
       sections.push_back(ToSection(name, TomlSection::Form::kTable, *table, ShownNode(node)));
-    } else if (array && !array->empty() && array->is_homogeneous<toml::table>()) {
-      for (const toml::node& element : *array) {
-        sections.push_back(
-            ToSection(name, TomlSection::Form::kElement, *element.as_table(), ShownNode(node)));
-      }
+    } else if (!elements.empty()) {
+      std::move(elements.begin(), elements.end(), std::back_inserter(sections));
     } else {
       sections.push_back({name, LineOf(node), TomlSection::Form::kNoSection, ShownNode(node), {}});
     }

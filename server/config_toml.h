@@ -10,11 +10,14 @@
 
 namespace memod {
 
+struct TomlSection;
+
 struct TomlEntry {
   std::string name;  // any bytes, as is TomlSection's; quoted if it holds a dot
   ConfigValue value;
   int line;
   std::optional<std::vector<TomlEntry>> table;  // if the value is one, however it is written
+  std::vector<TomlSection> elements;            // if the value is an array of tables
 };
 
 struct TomlSection {

@@ -197,6 +197,14 @@ std::string FieldPathFault(string_view path) {
   return is_path ? "" : "want a field path such as \"options.trace_id\"";
 }
 
+bool IsTarget(string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isgraph);
+}
+
+std::string ServiceNameFault(string_view text) {
+  return IsIdentifiers(text, "._") ? "" : "want a service name such as \"pricing.v1.Pricer\"";
+}
+
 std::string Shown(string_view text) {
   return absl::StrCat("\"", absl::Utf8SafeCEscape({text.data(), text.size()}), "\"");
 }

@@ -51,4 +51,10 @@ std::string FieldPathFault(std::string_view path);
 // For messages: in double quotes, on one line.
 std::string Shown(std::string_view text);
 
+// What gRPC may resolve: not empty, no spaces and no control characters.
+bool IsTarget(std::string_view text);
+
+// "pkg.Service". Empty: nothing is wrong with it; else what, as in: want a service name ...
+std::string ServiceNameFault(std::string_view text);
+
 }  // namespace memod

@@ -1,5 +1,6 @@
 #include "memod/server/main.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
@@ -60,6 +61,13 @@ void LogFromGrpc(gpr_log_func_args* args) {
   Log(level, args->message, {{"from", "grpc"}});
 }
 
+// The same for protobuf, which complains of clients' messages: they are told it in an answer.
+void LogFromProtobuf(google::protobuf::LogLevel level, const char*, int,
+                     const std::string& message) {
+  Log(level == google::protobuf::LOGLEVEL_FATAL ? LogLevel::err : LogLevel::debug, message,
+      {{"from", "protobuf"}});
+}
+
 int Healthcheck(const Config& config) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // it asks the machine it is on
@@ -89,6 +97,7 @@ int Serve(const Config& config, const Registry& registry) {
   RaiseFileLimit();
   InitLogging(config.log.level, config.log.format);
   gpr_set_log_function(LogFromGrpc);
+  google::protobuf::SetLogHandler(LogFromProtobuf);
   for (const std::string& name : config.ignored_environment) {
     Log(LogLevel::warn, "environment variable is no key of memod's, ignored", {{"name", name}});
   }

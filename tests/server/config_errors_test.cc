@@ -129,7 +129,7 @@ TEST(ConfigErrorsTest, UnknownKeyNearNothingTellsAllThereAre) {
             "admin.insecure_allow_remote");
   EXPECT_EQ(TomlError("x = 1"),
             "memod.toml:1: unknown key x; want one of server, admin, cache, session, compute, log, "
-            "method");
+            "method, upstream");
   EXPECT_EQ(TomlError("[[method]]\nname = '/a.B/C'\nx = 5"),
             "memod.toml:3: unknown key method.x; want one of method.name, method.max_entries, "
             "method.max_entries_total, method.max_entry_bytes, method.ttl, method.compute_timeout, "

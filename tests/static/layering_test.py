@@ -31,7 +31,9 @@ SERVER_LAYERS = [
     {"dispatcher"},
     {"method_table", "method_traits", "compute_timeouts"},
 ]
-NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging")
+NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging",
+             "call_key", "message_key", "message_text", "policy_check", "hosted_policies", "suggestion", "incarnator",
+             "explain_key")
 
 
 def sources(folder):
