@@ -1,4 +1,4 @@
-#include "memod/client/table.h"
+#include "memod/client/memoctl/table.h"
 
 #include <gtest/gtest.h>
 
