@@ -45,6 +45,10 @@ absl::Status AdminPort::End(const grpc::Status& status) {
     asking_ = nullptr;
   }
   absl::Status why = FromGrpc(status);
+  if (absl::IsUnimplemented(why) && why.message().empty()) {
+    return absl::UnimplementedError(
+        absl::StrCat("admin port ", address_, " does not know this question: an older memod?"));
+  }
   // These two tell that the answer is not the server's own; then it matters who was asked.
   if (!absl::IsUnavailable(why) && !absl::IsDeadlineExceeded(why)) return why;
   return absl::Status(why.code(),

@@ -21,7 +21,9 @@ bool IsNameChar(char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' 
 
 absl::StatusOr<std::pair<std::string, std::string>> ParseEntry(const std::string& entry) {
   const auto fail = [&entry](auto... why) {
-    return Misuse(absl::StrCat("metadata \"", absl::CHexEscape(entry), "\": ", why...));
+    // Its name only: the value may be a secret.
+    const std::string name = entry.substr(0, entry.find_first_of(":="));
+    return Misuse(absl::StrCat("metadata \"", name, "\": ", why...));
   };
   const size_t separator = entry.find_first_of(":=");
   if (separator == std::string::npos || separator == 0) return fail("is no NAME=VALUE");

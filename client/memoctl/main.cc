@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -302,6 +303,23 @@ ArgumentSyntax SyntaxOf(const CLI::Option& option) {
   return syntax;
 }
 
+// "-o,--output {table,json}=table", without CLI11's words on what else an option needs.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const ArgumentSyntax syntax = SyntaxOf(*option);
+    if (syntax.value.empty()) return "";
+    const std::string value = syntax.choices.empty()
+                                  ? syntax.value
+                                  : absl::StrCat("{", absl::StrJoin(syntax.choices, ","), "}");
+    const bool named = option->get_positional() && syntax.choices.empty();  // its name says it
+    std::string text = named ? "" : absl::StrCat(" ", value);
+    if (!option->get_default_str().empty()) absl::StrAppend(&text, "=", option->get_default_str());
+    if (!option->get_envname().empty()) absl::StrAppend(&text, " (", option->get_envname(), ")");
+    return text;
+  }
+};
+
 CommandSyntax SyntaxOf(const CLI::App& app) {
   CommandSyntax syntax{app.get_name(), app.get_description(), {}, {}, {}};
   for (const CLI::Option* option : app.get_options()) {
@@ -334,6 +352,7 @@ absl::Status RunCommand(const CommandLine& line) {
 int Run(int argc, char** argv) {
   CommandLine line;
   CLI::App app("Sessions and caches of a memod server.", "memoctl");
+  app.formatter(std::make_shared<HelpFormatter>());  // of all commands that are added below
   app.footer(kExamples);
   AddCommonOptions(app, line);
   AddCommands(app, line);

@@ -49,7 +49,9 @@ absl::StatusOr<std::unique_ptr<Message>> ServerTypes::FromJson(const Descriptor&
   try {
     if (!nlohmann::json::parse(json).is_object()) return fail("not a JSON object");
   } catch (const nlohmann::json::parse_error& error) {
-    return fail(error.what());
+    // Without the library's own number of it.
+    const std::string why = error.what();
+    return fail(why.substr(why.find("] ") + 2));
   }
   const auto parsed = google::protobuf::util::JsonStringToMessage(json, message.get());
   if (!parsed.ok()) {

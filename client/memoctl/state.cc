@@ -25,7 +25,8 @@ absl::StatusOr<Json> ParseObject(const std::string& text) {
     if (json.is_object()) return json;
     return Misuse("state: not a JSON object");
   } catch (const Json::parse_error& error) {
-    return Misuse(absl::StrCat("state: ", error.what()));
+    const std::string why = error.what();
+    return Misuse(absl::StrCat("state: ", why.substr(why.find("] ") + 2)));
   }
 }
 

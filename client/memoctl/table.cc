@@ -42,6 +42,7 @@ std::string Table::Render(size_t width) const {
   for (size_t i = 1; i < widths.size(); ++i) others += widths[i] + std::size(kGap) - 1;
   widths[0] = std::max(kLeastWidth, width - std::min(width, others));
   Table cut = *this;
+  cut.columns_[0].title = CutMiddle(cut.columns_[0].title, widths[0]);
   for (auto& row : cut.rows_) row[0] = CutMiddle(row[0], widths[0]);
   return cut.RenderAt(widths);
 }
@@ -86,8 +87,8 @@ std::string CutMiddle(const std::string& text, size_t width) {
   constexpr std::string_view kCut = "..";
   if (text.size() <= width) return text;
   if (width <= kCut.size()) return text.substr(0, width);
-  // The end tells more of a method than its package does.
-  const size_t end = (width - kCut.size() + 1) / 2;
+  // The end of a method's name tells more than its package does.
+  const size_t end = (width - kCut.size()) * 2 / 3;
   const size_t begin = width - kCut.size() - end;
   return absl::StrCat(text.substr(0, begin), std::string(kCut), text.substr(text.size() - end));
 }
