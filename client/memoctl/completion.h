@@ -12,18 +12,18 @@ namespace memod {
 struct ArgumentSyntax {
   std::vector<std::string> names;  // "-o", "--output"; of a positional: none
   std::string description;
-  std::string value;                 // what it takes, as in "METHOD"; empty: a flag
-  std::vector<std::string> choices;  // all that it takes, if they are few
-  bool many = false;                 // takes any number of values
+  std::string value = {};                 // what it takes, as in "METHOD"; empty: a flag
+  std::vector<std::string> choices = {};  // all that it takes, if they are few
+  bool many = false;                      // takes any number of values
 };
 
 // A command, or the program itself.
 struct CommandSyntax {
   std::string name;
   std::string description;
-  std::vector<ArgumentSyntax> options;
-  std::vector<ArgumentSyntax> positionals;
-  std::vector<CommandSyntax> commands;
+  std::vector<ArgumentSyntax> options = {};
+  std::vector<ArgumentSyntax> positionals = {};
+  std::vector<CommandSyntax> commands = {};
 };
 
 // Names that only a server knows: of a "METHOD", a "SESSION", a "TYPE". Empty: none, or none known.

@@ -321,7 +321,7 @@ class HelpFormatter final : public CLI::Formatter {
 };
 
 CommandSyntax SyntaxOf(const CLI::App& app) {
-  CommandSyntax syntax{app.get_name(), app.get_description(), {}, {}, {}};
+  CommandSyntax syntax{app.get_name(), app.get_description()};
   for (const CLI::Option* option : app.get_options()) {
     (option->get_positional() ? syntax.positionals : syntax.options).push_back(SyntaxOf(*option));
   }

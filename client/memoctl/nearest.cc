@@ -31,26 +31,24 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 std::string Suggestion(std::string_view unknown, std::vector<std::string> names) {
   if (names.empty()) return "";
+  std::sort(names.begin(), names.end());
   std::vector<std::pair<size_t, std::string>> by_distance;
-  for (std::string& name : names) {
-    by_distance.emplace_back(EditDistance(unknown, name), std::move(name));
-  }
+  for (const std::string& name : names) by_distance.emplace_back(EditDistance(unknown, name), name);
   std::sort(by_distance.begin(), by_distance.end());
   const size_t least = by_distance[0].first;
-  const bool near = least <= std::max<size_t>(3, unknown.size() / 4);
-  std::vector<std::string> named;
-  for (auto& [distance, name] : by_distance) {
-    if (named.size() == (near ? kMost : kMostOfAll) || (near && distance > least + 1)) break;
-    named.push_back(std::move(name));
-  }
-  if (!near) {
-    const size_t left = by_distance.size() - named.size();
-    return absl::StrCat("; there is ", absl::StrJoin(named, ", "),
+  if (least > std::max<size_t>(3, unknown.size() / 4)) {
+    const size_t left = names.size() - std::min(names.size(), kMostOfAll);
+    names.resize(names.size() - left);
+    return absl::StrCat("; there is ", absl::StrJoin(names, ", "),
                         left > 0 ? absl::StrCat(" and ", left, " more") : "");
   }
-  const std::string last = std::move(named.back());
-  named.pop_back();
-  return absl::StrCat("; did you mean ", absl::StrJoin(named, ", "), named.empty() ? "" : " or ",
+  std::vector<std::string> near;
+  for (const auto& [distance, name] : by_distance) {
+    if (near.size() < kMost && distance <= least + 1) near.push_back(name);
+  }
+  const std::string last = std::move(near.back());
+  near.pop_back();
+  return absl::StrCat("; did you mean ", absl::StrJoin(near, ", "), near.empty() ? "" : " or ",
                       last, "?");
 }
 

@@ -40,7 +40,7 @@ class Table {
 std::string Printable(const std::string& text);
 // Characters of a UTF-8 text, each of which is taken to be one column wide.
 size_t DisplayWidth(std::string_view text);
-// "/memo.e..SlowAdder/Calculate": the beginning and the end of ASCII text, `width` wide at the
+// "/memo.ex..dder/Calculate": the beginning and the end of ASCII text, `width` wide at the
 // most.
 std::string CutMiddle(const std::string& text, size_t width);
 

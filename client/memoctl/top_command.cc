@@ -17,10 +17,23 @@ namespace {
 using Sample = absl::StatusOr<TopSample>;
 using Sort = TopView::Sort;
 
+absl::StatusOr<TopSample> TakeSample(AdminPort& admin) {
+  TopSample sample;
+  sample.time = absl::Now();
+  auto info = admin.Ask(&memo::v1::AdminService::Stub::GetCacheInfo,
+                        memo::v1::AdminServiceGetCacheInfoRequest());
+  if (!info.ok()) return info.status();
+  sample.info = *std::move(info);
+  auto sessions = AskForSessions(admin);
+  if (!sessions.ok()) return sessions.status();
+  for (auto& session : *sessions->mutable_sessions()) sample.sessions.push_back(std::move(session));
+  return sample;
+}
+
 absl::Status TopOnce(AdminPort& admin, const CommandOptions& options, const TopView& view,
                      const TopSample& first) {
   absl::SleepFor(view.interval);
-  const Sample second = TakeTopSample(admin);
+  const Sample second = TakeSample(admin);
   if (!second.ok()) return second.status();
   const TopFigures figures = Compare(first, *second);
   std::cout << (options.json ? TopJson(figures, options.json_indent) + "\n"
@@ -58,7 +71,7 @@ void Advance(Sample newer, TopSample& last, TopFigures& figures, TopView& view) 
 
 void TopOnScreen(AdminPort& admin, TopView view, TopSample last) {
   Poller<Sample> poller(
-      view.interval, [&admin] { return TakeTopSample(admin); }, [&admin] { admin.Cancel(); });
+      view.interval, [&admin] { return TakeSample(admin); }, [&admin] { admin.Cancel(); });
   Screen screen;
   view.colors = Screen::HasColors();
   TopFigures figures = Compare(last, last);
@@ -87,7 +100,7 @@ void TopOnScreen(AdminPort& admin, TopView view, TopSample last) {
 
 absl::Status Top(AdminPort& admin, const CommandOptions& options, absl::Duration interval,
                  bool once) {
-  Sample first = TakeTopSample(admin);
+  Sample first = TakeSample(admin);
   if (!first.ok()) return first.status();
   TopView view;
   view.address = admin.address();

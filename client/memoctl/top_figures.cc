@@ -5,14 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "memo/json.h"
-#include "memod/client/memoctl/commands.h"
 
 namespace memod {
 namespace {
 
-using memo::v1::AdminService;
 using memo::v1::CacheInfo;
 using Json = nlohmann::ordered_json;
 
@@ -52,19 +49,6 @@ Json JsonOf(const char* name, const TopRow& row) {
 }
 
 }  // namespace
-
-absl::StatusOr<TopSample> TakeTopSample(AdminPort& admin) {
-  TopSample sample;
-  sample.time = absl::Now();
-  auto info =
-      admin.Ask(&AdminService::Stub::GetCacheInfo, memo::v1::AdminServiceGetCacheInfoRequest());
-  if (!info.ok()) return info.status();
-  sample.info = *std::move(info);
-  auto sessions = AskForSessions(admin);
-  if (!sessions.ok()) return sessions.status();
-  for (auto& session : *sessions->mutable_sessions()) sample.sessions.push_back(std::move(session));
-  return sample;
-}
 
 TopFigures Compare(const TopSample& before, const TopSample& now) {
   TopFigures figures;

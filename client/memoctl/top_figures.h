@@ -4,10 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "memo/v1/admin.pb.h"
-#include "memod/client/memoctl/admin_port.h"
 
 namespace memod {
 
@@ -17,7 +15,6 @@ struct TopSample {
   memo::v1::AdminServiceGetCacheInfoResponse info;
   std::vector<memo::v1::SessionInfo> sessions;
 };
-absl::StatusOr<TopSample> TakeTopSample(AdminPort& admin);
 
 // Of the server, a method, or a session. Calls are lookups: those of `bypass` and `refresh` are
 // not.
