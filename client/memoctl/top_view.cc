@@ -164,12 +164,15 @@ std::string TopText(const TopFigures& figures, const TopView& view) {
       std::min(figures.methods.size(), rows - std::min(rows / 2, figures.sessions.size()));
   std::string text = absl::StrCat(head, "\n", Cut(view, Methods(figures), columns, methods), "\n",
                                   Cut(view, Sessions(figures, view.sort), columns, rows - methods));
-  if (!view.trouble.empty()) {
-    absl::StrAppend(&text, "\n", Styled(view, kRed, Printable(view.trouble)), "\n");
-  } else if (view.size) {
-    absl::StrAppend(&text, "\nq quit   s sort sessions (", NameOf(view.sort),
-                    ")   + - slower, faster\n");
-  }
+  const std::string last =
+      view.trouble.empty()
+          ? absl::StrCat("q quit   s sort sessions (", NameOf(view.sort), ")   + - slower, faster")
+          : Styled(view, kRed, Printable(view.trouble));
+  if (!view.size) return text;
+  // The last line at the bottom, where it does not move.
+  const size_t used = std::count(text.begin(), text.end(), '\n') + 1;
+  text.append(view.size->rows > used ? view.size->rows - used : 1, '\n');
+  absl::StrAppend(&text, last, "\n");
   return text;
 }
 

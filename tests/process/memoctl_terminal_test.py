@@ -112,15 +112,20 @@ class MemoctlTerminalTest(unittest.TestCase):
             self.assertNotIn(b"\x1b", top.raw)
 
     def test_stop_gives_the_terminal_back_until_it_goes_on(self):
-        with self.terminal("top") as top:
-            top.wait_for(KEYS)
-            top.type("\x1a")  # Ctrl-Z
-            top.wait_for("the main screen", lambda _: top.is_as_before())
-            top.process.send_signal(signal.SIGCONT)
-            frames = top.raw.count(b"\x1b[?2026l")
-            top.wait_for("a frame", lambda _: top.raw.count(b"\x1b[?2026l") > frames)
-            top.type("q")
-            self.ended(top)
+        environment = {**self.environment, "PS1": "shell> "}
+        with Terminal(["bash", "--norc", "--noprofile", "-i"], env=environment) as shell:
+            shell.type(f"{MEMOCTL} top --interval 100ms\n")
+            shell.wait_for(KEYS)
+            shell.type("\x1a")  # Ctrl-Z
+            shell.wait_for("Stopped")
+            left = shell.raw.count(b"\x1b[?1049l")
+            self.assertEqual(left, shell.raw.count(b"\x1b[?1049h"))
+            shell.type("fg\n")
+            shell.wait_for(KEYS, lambda _: shell.raw.count(b"\x1b[?1049h") > left)
+            shell.type("q")
+            shell.wait_for("the screen", lambda _: shell.raw.count(b"\x1b[?1049l") > left)
+            shell.type("echo code $?\n")
+            shell.wait_for("code 0")
 
     def test_colors_are_left_out_when_asked(self):
         for environment, colors in (({}, True), ({"NO_COLOR": "1"}, False)):
@@ -131,9 +136,9 @@ class MemoctlTerminalTest(unittest.TestCase):
     def test_watch_repeats_in_place(self):
         session = self.client.open(adder())
         with self.terminal("watch", "info", "--session", session.id, columns=100) as watch:
-            watch.wait_for("SlowAdder/Calculate    0       0")
+            watch.wait_for("SlowAdder/Calculate     0       0")
             session.call(CALCULATE, numbers(1))
-            watch.wait_for("SlowAdder/Calculate    0       1")
+            watch.wait_for("SlowAdder/Calculate     0       1")
             self.assertEqual(sum("METHOD " in line for line in watch.lines()), 1)
             session.close()
             watch.wait_for(f'NOT_FOUND: no open session "{session.id}"')
