@@ -35,8 +35,9 @@ void AdminPort::Cancel() {
 bool AdminPort::Begin(grpc::ClientContext& context) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
   absl::MutexLock lock(&mutex_);
+  if (cancelled_) return false;
   asking_ = &context;
-  return !cancelled_;
+  return true;
 }
 
 absl::Status AdminPort::End(const grpc::Status& status) {

@@ -313,7 +313,7 @@ class HelpFormatter final : public CLI::Formatter {
                                   ? syntax.value
                                   : absl::StrCat("{", absl::StrJoin(syntax.choices, ","), "}");
     const bool named = option->get_positional() && syntax.choices.empty();  // its name says it
-    std::string text = named ? "" : absl::StrCat(" ", value);
+    std::string text = named ? "" : absl::StrCat(" ", value, syntax.many ? " ..." : "");
     if (!option->get_default_str().empty()) absl::StrAppend(&text, "=", option->get_default_str());
     if (!option->get_envname().empty()) absl::StrAppend(&text, " (", option->get_envname(), ")");
     return text;

@@ -107,7 +107,7 @@ Table Methods(const TopFigures& figures) {
                {"BYTES", Align::kRight}});
   for (const TopRow& row : figures.methods) {
     table.AddRow({row.name,
-                  row.info.computations() > 0 ? HumanSeconds(row.mean_compute_seconds) : "-",
+                  row.mean_compute_seconds > 0 ? HumanSeconds(row.mean_compute_seconds) : "-",
                   absl::StrCat(row.info.computations()), PerSecond(row.calls_per_second),
                   HasCalls(row) ? Percent(row.hit_ratio) : "-", absl::StrCat(row.info.currsize()),
                   HumanBytes(row.info.bytes())});
