@@ -63,11 +63,20 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.bash(*here, "close", "", MEMOCTL_ADMIN=nowhere), [self.session.id])
         self.assertEqual(self.bash("close", "", MEMOCTL_ADMIN=nowhere), [])
 
+    @staticmethod
+    def wait_for_prompt(shell, prompt):
+        """After "loaded": from then on the shell reads keys one by one."""
+        shell.wait_for(
+            "loaded, prompt",
+            lambda lines: "loaded" in lines and [line for line in lines if line][-1] == prompt,
+        )
+
     def test_tab_in_an_interactive_bash(self):
         environment = {**self.environment, "PS1": "$ ", "INPUTRC": "/dev/null"}
-        with Terminal(["bash", "--norc", "--noprofile", "-i"], env=environment) as bash:
+        command = ["bash", "--norc", "--noprofile", "-i"]
+        with Terminal(command, columns=120, env=environment) as bash:
             bash.type("source <(memoctl completion bash); echo load''ed\n")
-            bash.wait_for("loaded")
+            self.wait_for_prompt(bash, "$")
             bash.type("memoctl info --met\tmemo.examples.v1.SlowAdder/Ca\t")
             bash.wait_for("memoctl info --method memo.examples.v1.SlowAdder/Calculate")
 
@@ -76,11 +85,14 @@ class CompletionTest(unittest.TestCase):
         # As installed: a file in a folder of fpath.
         with open(pathlib.Path(home, "_memoctl"), "w") as file:
             subprocess.run([MEMOCTL, "completion", "zsh"], stdout=file, check=True)
-        for load in (f"fpath=({home} $fpath); compinit -u -D", "compinit -u -D; source <(memoctl completion zsh)"):
+        for load in (
+            f"fpath=({home} $fpath); compinit -u -D",
+            "compinit -u -D; source <(memoctl completion zsh)",
+        ):
             environment = {**self.environment, "HOME": home, "ZDOTDIR": home, "PS1": "%% "}
             with Terminal([shutil.which("zsh"), "-f", "-i"], columns=120, env=environment) as zsh:
                 zsh.type(f"autoload -U compinit; {load}; echo load''ed\n")
-                zsh.wait_for("loaded")
+                self.wait_for_prompt(zsh, "%")
                 zsh.type("memoctl info --met\tmemo.examples.v1.SlowAdder/Ca\t")
                 zsh.wait_for("memoctl info --method memo.examples.v1.SlowAdder/Calculate")
                 zsh.type("\x15memoctl cl\t")
