@@ -197,12 +197,14 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   std::set<std::string> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A user's own service: notes who calls.
+// A user's own service: notes who calls. Its first call is a miss, others are hits; one that
+// adds up to less than 0 fails.
 class FakeAdder final : public memo::examples::v1::SlowAdder::Service {
  public:
   struct Call {
     std::vector<std::string> handles;
     std::string peer;
+    std::vector<std::string> metadata;  // "name=value", but for the handle and gRPC's own
   };
   std::vector<Call> calls() {
     absl::MutexLock lock(&mutex_);
@@ -212,14 +214,25 @@ class FakeAdder final : public memo::examples::v1::SlowAdder::Service {
   grpc::Status Calculate(grpc::ServerContext* context,
                          const memo::examples::v1::CalculateRequest* request,
                          memo::examples::v1::CalculateResponse* response) override {
-    Call call{{}, context->peer()};
+    Call call{{}, context->peer(), {}};
     const auto [begin, end] = context->client_metadata().equal_range("memo-session");
     for (auto it = begin; it != end; ++it) {
       call.handles.emplace_back(it->second.data(), it->second.size());
     }
+    for (const auto& [name, value] : context->client_metadata()) {
+      const std::string text(name.data(), name.size());
+      if (text == "memo-session" || text == "user-agent") continue;
+      call.metadata.push_back(text + "=" + std::string(value.data(), value.size()));
+    }
     for (const int64_t number : request->numbers()) response->set_sum(response->sum() + number);
     absl::MutexLock lock(&mutex_);
     calls_.push_back(std::move(call));
+    if (response->sum() < 0) {
+      context->AddTrailingMetadata("memo-error", "SESSION_NOT_FOUND");
+      return {grpc::StatusCode::NOT_FOUND, "no such session"};
+    }
+    context->AddInitialMetadata("memo-cache", calls_.size() == 1 ? "miss" : "hit");
+    if (calls_.size() > 1) context->AddInitialMetadata("memo-age", "3");
     return grpc::Status::OK;
   }
 

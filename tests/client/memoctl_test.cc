@@ -1,19 +1,13 @@
 // memoctl as its user meets it: what it prints, where, and how it exits.
 #include <gmock/gmock.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "memo/examples/v1/dataset.pb.h"
-#include "memo/v1/admin.grpc.pb.h"
-#include "memod/tests/client/fake_server.h"
-#include "memod/tests/client/process.h"
+#include "memod/tests/client/memoctl_fixture.h"
 
 namespace memod {
 namespace {
@@ -21,136 +15,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-constexpr char kCalculate[] = "/memo.examples.v1.SlowAdder/Calculate";
-
-// Answers with fixed figures, and knows the session "s1" only.
-class FakeAdmin final : public memo::v1::AdminService::Service {
-  template <typename Request>
-  static grpc::Status Check(const Request& request) {
-    if (request.session_id().empty() || request.session_id() == "s1") return grpc::Status::OK;
-    return {grpc::StatusCode::NOT_FOUND, "no session " + request.session_id()};
-  }
-  static void FillReceipt(memo::v1::ReleaseReceipt& receipt) {
-    receipt.set_entries(3);
-    receipt.set_bytes(1229);
-    receipt.set_compute_seconds(2.4);
-  }
-
-  grpc::Status GetCacheInfo(grpc::ServerContext*,
-                            const memo::v1::AdminServiceGetCacheInfoRequest* request,
-                            memo::v1::AdminServiceGetCacheInfoResponse* response) override {
-    memo::v1::CacheInfo info;
-    info.set_hits(12);
-    info.set_misses(3);
-    info.set_currsize(3);
-    info.set_bytes(1229);
-    info.set_compute_seconds_saved(24);
-    *response->mutable_total() = info;
-    info.set_maxsize(128);
-    info.mutable_policy()->set_max_entries(128);
-    auto* method = response->add_methods();
-    method->set_method(request->method().empty() ? kCalculate : request->method());
-    *method->mutable_info() = info;
-    if (request->method().empty()) {
-      method = response->add_methods();
-      method->set_method("/memo.examples.v1.SlowAdder/Fibonacci");
-      method->mutable_info()->mutable_policy()->set_scope("session");  // unbounded
-    }
-    response->mutable_gauges()->set_sessions(1);
-    return Check(*request);
-  }
-  grpc::Status ClearCache(grpc::ServerContext*,
-                          const memo::v1::AdminServiceClearCacheRequest* request,
-                          memo::v1::AdminServiceClearCacheResponse* response) override {
-    FillReceipt(*response->mutable_receipt());
-    return Check(*request);
-  }
-  grpc::Status CloseSession(grpc::ServerContext*,
-                            const memo::v1::AdminServiceCloseSessionRequest* request,
-                            memo::v1::AdminServiceCloseSessionResponse* response) override {
-    FillReceipt(*response->mutable_receipt());
-    return Check(*request);
-  }
-  // Two pages of one session each.
-  grpc::Status ListSessions(grpc::ServerContext*, const memo::v1::ListSessionsRequest* request,
-                            memo::v1::ListSessionsResponse* response) override {
-    const bool first = request->page_token().empty();
-    auto* session = response->add_sessions();
-    session->set_session_id(first ? "s1" : "s2");
-    session->set_peer("ipv4:127.0.0.1:5000");
-    session->mutable_age()->set_seconds(182);
-    if (first) session->set_state_type("memo.examples.v1.SlowAdderState");
-    if (first) response->set_next_page_token("s1");
-    return grpc::Status::OK;
-  }
-  grpc::Status ListMethods(grpc::ServerContext*, const memo::v1::ListMethodsRequest*,
-                           memo::v1::ListMethodsResponse* response) override {
-    auto* method = response->add_methods();
-    method->set_method(kCalculate);
-    method->set_state_type("memo.examples.v1.SlowAdderState");
-    method->mutable_policy()->set_max_entries(128);
-    method->mutable_policy()->set_max_entry_bytes(1 << 20);
-    method->mutable_policy()->mutable_compute_timeout()->set_seconds(300);
-    method->mutable_policy()->set_coalesce(true);
-    method->mutable_policy()->set_scope("session");
-    return grpc::Status::OK;
-  }
-};
-
-// A file of this test's, gone with it.
-class TempFile {
- public:
-  explicit TempFile(const std::string& text) {
-    const int file = mkstemp(path_.data());
-    close(file);
-    std::ofstream(path_, std::ios::binary) << text;
-  }
-  ~TempFile() { std::remove(path_.c_str()); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = testing::TempDir() + "memoctl_test_XXXXXX";
-};
-
-class MemoctlTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); }
-
-  struct Run {
-    int exit = 0;
-    std::string out;
-    std::string err;
-  };
-  std::vector<std::string> Environment() const {
-    return {"MEMOCTL_SERVER=" + server.address(), "MEMOCTL_ADMIN=" + server.address()};
-  }
-  std::vector<std::string> Command(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), MEMOCTL);
-    return arguments;
-  }
-  Run Memoctl(std::vector<std::string> arguments) {
-    Process process(Command(std::move(arguments)), Environment());
-    Run run;
-    run.out = process.ReadOutput();
-    run.err = process.ReadErrors();
-    run.exit = process.Wait();
-    return run;
-  }
-  // The state that `memoctl open` with these arguments sends.
-  template <typename State>
-  State StateSent(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "open");
-    Process process(Command(std::move(arguments)), Environment());
-    EXPECT_THAT(process.ReadLine(), StartsWith("handle"));
-    State state;
-    EXPECT_TRUE(server.sessions.last_request().state().UnpackTo(&state));
-    return state;
-  }
-
-  FakeAdmin admin;
-  FakeServer server{{&admin}};
-};
 
 TEST_F(MemoctlTest, InfoIsATableThatLinesUp) {
   const Run run = Memoctl({"info"});
@@ -231,15 +95,25 @@ TEST_F(MemoctlTest, UnreachableServerIsExitCode1AndNamed) {
 }
 
 TEST_F(MemoctlTest, WrongUsageIsExitCode2) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{},
-                                                                     {"nonsense"},
-                                                                     {"close"},
-                                                                     {"info", "--frob"},
-                                                                     {"info", "-o", "xml"},
-                                                                     {"info", "--timeout", "soon"},
-                                                                     {"info", "--timeout", "-1"},
-                                                                     {"info", "--timeout", "nan"},
-                                                                     {"open", "--state", "{}"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"close"},
+                                             {"info", "--frob"},
+                                             {"info", "-o", "xml"},
+                                             {"info", "--timeout", "soon"},
+                                             {"info", "--timeout", "-1"},
+                                             {"info", "--timeout", "nan"},
+                                             {"open", "--state", "{}"},
+                                             {"call"},
+                                             {"call", "m", "--repeat", "0"},
+                                             {"call", "m", "--control", "x"},
+                                             {"forget"},
+                                             {"explain"},
+                                             {"watch"},
+                                             {"watch", "clear"},
+                                             {"top", "--interval", "1ms"},
+                                             {"completion", "fish"}}) {
     const Run run = Memoctl(arguments);
     EXPECT_EQ(run.exit, 2) << testing::PrintToString(arguments);
     EXPECT_NE(run.err, "") << testing::PrintToString(arguments);
@@ -248,7 +122,8 @@ TEST_F(MemoctlTest, WrongUsageIsExitCode2) {
 }
 
 TEST_F(MemoctlTest, EveryHelpHasExamples) {
-  for (const auto& command : {"open", "info", "sessions", "methods", "clear", "close"}) {
+  for (const auto& command : {"open", "call", "info", "sessions", "methods", "top", "watch",
+                              "forget", "explain", "clear", "close", "completion"}) {
     const Run run = Memoctl({command, "--help"});
     EXPECT_EQ(run.exit, 0);
     EXPECT_THAT(run.out, HasSubstr(std::string("Examples:\n  memoctl ") + command));

@@ -44,7 +44,7 @@ class Process {
       Kill(SIGKILL);
       Wait();
     }
-    close(in_);
+    EndInput();
     fclose(out_);
     fclose(err_);
   }
@@ -60,6 +60,16 @@ class Process {
   // All that is still to come.
   std::string ReadOutput() { return ReadAll(out_); }
   std::string ReadErrors() { return ReadAll(err_); }
+
+  void WriteInput(const std::string& text) {
+    if (write(in_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+      throw std::system_error(errno, std::generic_category(), "write");
+    }
+  }
+  void EndInput() {
+    if (in_ >= 0) close(in_);
+    in_ = -1;
+  }
 
   void Kill(int signal) { kill(pid_, signal); }
   // Its exit code, or minus the signal that ended it.

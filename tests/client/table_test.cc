@@ -1,4 +1,4 @@
-#include "memod/client/table.h"
+#include "memod/client/memoctl/table.h"
 
 #include <gtest/gtest.h>
 
@@ -19,6 +19,30 @@ TEST(Table, LinesUpItsColumnsWithoutTrailingSpaces) {
 }
 
 TEST(Table, WithoutRowsIsItsTitles) { EXPECT_EQ(Table({{"A"}, {"B"}}).Render(), "A  B\n"); }
+
+TEST(Table, FirstColumnTakesWhatTheOthersLeave) {
+  Table table({{"METHOD"}, {"HITS", Table::Align::kRight}});
+  table.AddRow({"/memo.examples.v1.SlowAdder/Calculate", "12"});
+  EXPECT_EQ(table.Render(30),
+            "METHOD                    HITS\n"
+            "/memo.ex..dder/Calculate    12\n");
+  EXPECT_EQ(table.Render(45),
+            "METHOD                                   HITS\n"
+            "/memo.examples.v1.SlowAdder/Calculate      12\n");
+}
+
+TEST(Table, ControlCharactersAreShownNotObeyed) {
+  Table table({{"A"}});
+  table.AddRow({"\x1b[2J\n\xc3\xa4"});
+  EXPECT_EQ(table.Render(), "A\n\\x1b[2J\\x0a\xc3\xa4\n");
+}
+
+TEST(CutMiddle, KeepsBothEnds) {
+  EXPECT_EQ(CutMiddle("abcdefghij", 10), "abcdefghij");
+  EXPECT_EQ(CutMiddle("abcdefghij", 8), "ab..ghij");
+  EXPECT_EQ(CutMiddle("abcdefghij", 2), "ab");
+  EXPECT_EQ(CutMiddle("abcdefghij", 0), "");
+}
 
 TEST(HumanBytes, UsesTheLargestUnitThatLeavesAWhole) {
   EXPECT_EQ(HumanBytes(0), "0 B");

@@ -41,6 +41,16 @@ class InstalledPackageTest(unittest.TestCase):
         cls.server = str(build / "greeter")
         cls.client = str(build / "greeter_client")
 
+    def test_pages_and_completions_are_where_man_and_shells_look(self):
+        share = self.prefix / "share"
+        for name in (
+            "man/man1/memoctl.1",
+            "man/man8/memod.8",
+            "bash-completion/completions/memoctl",
+            "zsh/vendor-completions/_memoctl",
+        ):
+            self.assertGreater((share / name).stat().st_size, 0, name)
+
     def test_own_service_is_served_and_memoized(self):
         greeter_pb2 = self.messages
         memod = self.enterContext(Memod(program=self.server))

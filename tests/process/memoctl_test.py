@@ -2,8 +2,10 @@
 sees and does. How it prints and what it refuses is tests/client/memoctl_test.cc's."""
 
 import json
+import pathlib
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import grpc
@@ -12,11 +14,15 @@ from harness import CALCULATE, DESCRIBE, ENVIRONMENT, FIBONACCI, MEMOCTL, SOON, 
 from harness import adder, dataset_pb2, fibonacci, metadata_of, numbers
 
 CACHE_INFO = """hits misses maxsize currsize coalesced computations errors bytes evictions
-    expirations too_large compute_seconds_saved policy""".split()
+    expirations too_large compute_seconds_saved policy compute_seconds""".split()
 POLICY = """max_entries max_entries_total max_entry_bytes ttl compute_timeout coalesce scope
-    typed""".split()
+    typed cache key_metadata forward key_mode key_ignore answer_metadata negative""".split()
 GAUGES = ["sessions", "instances", "flights", "entries", "bytes"]
 RECEIPT = ["entries", "bytes", "compute_seconds"]
+SESSION = "session_id state_type peer age total sharing".split()
+CALL = "answer memo_cache memo_age seconds status message memo_error".split()
+TOP_ROW = """calls_per_second hits_per_second computations_per_second hit_ratio mean_compute_seconds
+    info""".split()
 
 
 class MemoctlTest(unittest.TestCase):
@@ -149,6 +155,74 @@ class MemoctlTest(unittest.TestCase):
         described = methods["methods"][0]
         self.keys(described, "method request_type response_type state_type policy".split())
         self.keys(described["policy"], POLICY)
+
+    def call(self, *arguments):
+        """What each call says, a line each."""
+        run = self.run_memoctl("call", *arguments)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return [line.split(",")[0] for line in run.stderr.splitlines()]
+
+    def test_call_misses_once_and_then_hits(self):
+        request = '{"numbers": [40, 2]}'
+        adder_of_its_own = ("--open", "memo.examples.v1.SlowAdderState", "delay=0.01s")
+        said = self.call(CALCULATE, request, *adder_of_its_own, "--repeat", "3")
+        self.assertEqual(said, ["miss", "hit (age 0 s)", "hit (age 0 s)"])
+        self.assertEqual(self.json("info")["gauges"]["sessions"], 0)
+
+        session = self.client.open(adder())
+        self.environment["MEMO_SESSION"] = session.handle
+        self.assertEqual(self.call(CALCULATE, request), ["miss"])
+        self.assertEqual(self.call(CALCULATE, request, "--control", "bypass"), ["bypass"])
+        answered = self.json("call", CALCULATE, request)
+        self.keys(answered, CALL)
+        self.assertEqual(answered["answer"], {"sum": 42})
+        self.assertEqual((answered["memo_cache"], answered["status"]), ("hit", "OK"))
+
+        session.close()
+        run = self.run_memoctl("call", CALCULATE, request)
+        self.assertEqual((run.returncode, run.stdout), (1, ""))
+        self.assertIn("(memo-error: SESSION_NOT_FOUND)", run.stderr)
+
+    def test_call_takes_what_open_prints_as_its_session(self):
+        holder, _, metadata = self.open("memo.examples.v1.SlowAdderState")
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()), "session")
+        path.write_text(f"handle   {metadata[0][1]}\nsession  whatever\n")
+        self.assertEqual(self.call(FIBONACCI, '{"n": 1}', "--session-file", str(path)), ["miss"])
+
+    def test_forget_drops_one_entry(self):
+        session = self.client.open(adder())
+        for each in (1, 2):
+            session.call(CALCULATE, numbers(each))
+        receipt = self.json("forget", CALCULATE, '{"numbers": [1]}', "--session", session.id)
+        self.keys(receipt, RECEIPT)
+        self.assertEqual(receipt["entries"], 1)
+        self.assertEqual(session.cached(CALCULATE, numbers(2)), "hit")
+        self.assertEqual(session.cached(CALCULATE, numbers(1)), "miss")
+
+    def test_explain_says_what_is_remembered_and_why_calls_differ(self):
+        session = self.client.open(adder())
+        session.call(CALCULATE, numbers(1))
+        two = ('{"numbers": [1]}', '{"numbers": [2]}')
+        explained = self.json("explain", CALCULATE, *two, "--session", session.id)
+        self.keys(explained, "key other equal differences".split())
+        self.keys(explained["key"], "parts left_out remembered age".split())
+        self.keys(explained["key"]["parts"][0], "name value digest bytes".split())
+        self.assertTrue(explained["key"]["remembered"])
+        self.assertFalse(explained["other"]["remembered"])
+        self.assertFalse(explained["equal"])
+        self.assertTrue(explained["differences"])
+        self.assertNotIn(session.handle, json.dumps(explained))
+
+    def test_sessions_and_top_have_stable_names(self):
+        session = self.client.open(adder())
+        session.call(CALCULATE, numbers(1))
+        self.keys(self.json("sessions")["sessions"][0], SESSION)
+        top = self.json("top", "--interval", "100ms")
+        self.keys(top, "seconds gauges total methods sessions".split())
+        self.keys(top["total"], TOP_ROW)
+        self.keys(top["methods"][0], ["method", *TOP_ROW])
+        self.keys(top["sessions"][0], ["session_id", *TOP_ROW, "state_type", "age"])
+        self.assertEqual(top["sessions"][0]["session_id"], session.id)
 
     def test_stopping_server_is_told_to_who_holds_a_session(self):
         holder, _, _ = self.open()

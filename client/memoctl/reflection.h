@@ -7,8 +7,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 
@@ -25,9 +27,12 @@ class ReflectionDatabase final : public google::protobuf::DescriptorDatabase {
                       google::protobuf::FileDescriptorProto* file) override;
   bool FindFileContainingSymbol(const std::string& symbol,
                                 google::protobuf::FileDescriptorProto* file) override;
-  // Extensions are proto2's; no state has any.
+  // Extensions are proto2's; no message here has any.
   bool FindFileContainingExtension(const std::string& type, int number,
                                    google::protobuf::FileDescriptorProto* file) override;
+
+  // Full names of the services that the server offers.
+  absl::StatusOr<std::vector<std::string>> ListServices();
 
   // Why the last question had no answer.
   const absl::Status& status() const { return status_; }
@@ -37,8 +42,8 @@ class ReflectionDatabase final : public google::protobuf::DescriptorDatabase {
   using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
 
   // Adds the files that the server answers with to `known_`.
-  absl::Status Ask(const Request& request);
-  absl::Status Exchange(const Request& request, Response* response);
+  absl::Status AskForFiles(const Request& request);
+  absl::Status Ask(const Request& request, Response* response);
 
   const std::unique_ptr<grpc::reflection::v1alpha::ServerReflection::Stub> stub_;
   const absl::Duration timeout_;

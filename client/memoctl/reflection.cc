@@ -1,4 +1,4 @@
-#include "memod/client/reflection.h"
+#include "memod/client/memoctl/reflection.h"
 
 #include <grpcpp/client_context.h>
 
@@ -18,7 +18,7 @@ bool ReflectionDatabase::FindFileByName(const std::string& name, FileDescriptorP
   if (known_.FindFileByName(name, file)) return true;
   Request request;
   request.set_file_by_filename(name);
-  status_ = Ask(request);
+  status_ = AskForFiles(request);
   return status_.ok() && known_.FindFileByName(name, file);
 }
 
@@ -27,7 +27,7 @@ bool ReflectionDatabase::FindFileContainingSymbol(const std::string& symbol,
   if (known_.FindFileContainingSymbol(symbol, file)) return true;
   Request request;
   request.set_file_containing_symbol(symbol);
-  status_ = Ask(request);
+  status_ = AskForFiles(request);
   return status_.ok() && known_.FindFileContainingSymbol(symbol, file);
 }
 
@@ -36,13 +36,21 @@ bool ReflectionDatabase::FindFileContainingExtension(const std::string&, int,
   return false;
 }
 
-absl::Status ReflectionDatabase::Ask(const Request& request) {
+absl::StatusOr<std::vector<std::string>> ReflectionDatabase::ListServices() {
+  Request request;
+  request.set_list_services("*");
   Response response;
-  if (absl::Status status = Exchange(request, &response); !status.ok()) return status;
-  if (response.has_error_response()) {
-    const auto& error = response.error_response();
-    return absl::Status(static_cast<absl::StatusCode>(error.error_code()), error.error_message());
+  if (absl::Status status = Ask(request, &response); !status.ok()) return status;
+  std::vector<std::string> names;
+  for (const auto& service : response.list_services_response().service()) {
+    names.push_back(service.name());
   }
+  return names;
+}
+
+absl::Status ReflectionDatabase::AskForFiles(const Request& request) {
+  Response response;
+  if (absl::Status status = Ask(request, &response); !status.ok()) return status;
   for (const std::string& bytes : response.file_descriptor_response().file_descriptor_proto()) {
     FileDescriptorProto file, known;
     if (!file.ParseFromString(bytes)) return absl::DataLossError("reflection sent no descriptor");
@@ -51,7 +59,7 @@ absl::Status ReflectionDatabase::Ask(const Request& request) {
   return absl::OkStatus();
 }
 
-absl::Status ReflectionDatabase::Exchange(const Request& request, Response* response) {
+absl::Status ReflectionDatabase::Ask(const Request& request, Response* response) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
   const auto stream = stub_->ServerReflectionInfo(&context);
@@ -61,7 +69,10 @@ absl::Status ReflectionDatabase::Exchange(const Request& request, Response* resp
   for (Response rest; stream->Read(&rest);) continue;
   const grpc::Status status = stream->Finish();
   if (!status.ok()) return FromGrpc(status);
-  return answered ? absl::OkStatus() : absl::InternalError("reflection did not answer");
+  if (!answered) return absl::InternalError("reflection did not answer");
+  if (!response->has_error_response()) return absl::OkStatus();
+  const auto& error = response->error_response();
+  return absl::Status(static_cast<absl::StatusCode>(error.error_code()), error.error_message());
 }
 
 }  // namespace memod

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <google/protobuf/any.pb.h>
-#include <grpcpp/channel.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "memod/client/memoctl/server_types.h"
 
 namespace memod {
 
@@ -21,11 +19,7 @@ struct StateText {
   std::vector<std::string> fields;
 };
 
-// Asks the server what the type looks like, by reflection.
-//
-// Errors: INVALID_ARGUMENT: the text is not such a state, or a file cannot be read. Any other is
-// the server's: NOT_FOUND: it knows no such type; UNIMPLEMENTED: it offers no reflection.
-absl::StatusOr<google::protobuf::Any> BuildState(const std::shared_ptr<grpc::Channel>& server,
-                                                 const StateText& text, absl::Duration timeout);
+// Errors: Misuse: the text is not such a state, or a file cannot be read; those of ServerTypes.
+absl::StatusOr<google::protobuf::Any> BuildState(ServerTypes& types, const StateText& text);
 
 }  // namespace memod

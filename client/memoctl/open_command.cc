@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "memo/json.h"
 #include "memod/client/client.h"
-#include "memod/client/commands.h"
+#include "memod/client/memoctl/commands.h"
 
 namespace memod {
 namespace {
@@ -39,33 +39,37 @@ void PrintHandle(const CommandOptions& options, const SessionHandle& session) {
     memo::v1::Opened opened;
     opened.set_handle(session.handle());
     opened.set_session_id(session.id());
-    std::cout << ToJson(opened, 2) << std::endl;
+    std::cout << ToJson(opened, options.json_indent) << std::endl;
   } else {
     std::cout << "handle   " << session.handle() << "\nsession  " << session.id() << std::endl;
   }
 }
 
 absl::StatusOr<SessionHandle> Open(const CommandOptions& options, const Client& client,
-                                   const StateText& text, bool* misused) {
+                                   const StateText& text) {
   SessionEvents events;
   events.draining = [] { std::cerr << "memoctl: the server is about to stop" << std::endl; };
   events.lost = [](const absl::Status&) { Wake::Up(); };
   if (text.type.empty()) return client.OpenSession(std::move(events));
-  auto state = BuildState(client.channel(), text, options.timeout);
-  *misused = absl::IsInvalidArgument(state.status());
+  ServerTypes types(client.channel(), options.timeout);
+  auto state = BuildState(types, text);
   if (!state.ok()) return state.status();
   return client.OpenSession(*state, std::move(events));
 }
 
 }  // namespace
 
-absl::Status HoldSession(const CommandOptions& options, const StateText& state, bool* misused) {
+absl::StatusOr<Client> ConnectTo(const CommandOptions& options) {
   ClientOptions client_options;
   client_options.connect_timeout = absl::ToChronoMilliseconds(options.timeout);
   client_options.call_timeout = client_options.connect_timeout;
-  const auto client = Client::Connect(options.server, client_options);
+  return Client::Connect(options.server, std::move(client_options));
+}
+
+absl::Status HoldSession(const CommandOptions& options, const StateText& state) {
+  const auto client = ConnectTo(options);
   if (!client.ok()) return client.status();
-  auto session = Open(options, *client, state, misused);
+  auto session = Open(options, *client, state);
   if (!session.ok()) return session.status();
   Wake::UpOnSignals();
   PrintHandle(options, *session);

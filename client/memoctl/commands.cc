@@ -1,17 +1,11 @@
-#include "memod/client/commands.h"
+#include "memod/client/memoctl/commands.h"
 
-#include <grpcpp/create_channel.h>
-
-#include <iostream>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "memo/json.h"
 #include "memo/v1/admin.grpc.pb.h"
-#include "memod/client/grpc_status.h"
-#include "memod/client/table.h"
+#include "memod/client/memoctl/table.h"
 
 namespace memod {
 namespace {
@@ -19,34 +13,6 @@ namespace {
 using memo::v1::AdminService;
 using memo::v1::CacheInfo;
 using Align = Table::Align;
-
-constexpr int kIndent = 2;
-
-// The admin port's answer to one question.
-template <typename Request, typename Response>
-absl::StatusOr<Response> Ask(const CommandOptions& options,
-                             grpc::Status (AdminService::Stub::*method)(grpc::ClientContext*,
-                                                                        const Request&, Response*),
-                             const Request& request) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // the admin port is on loopback, or close by
-  const auto stub = AdminService::NewStub(
-      grpc::CreateCustomChannel(options.admin, grpc::InsecureChannelCredentials(), arguments));
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
-  Response response;
-  const grpc::Status status = (stub.get()->*method)(&context, request, &response);
-  if (status.ok()) return response;
-  absl::Status why = FromGrpc(status);
-  // These two tell that the answer is not the server's own; then it matters who was asked.
-  if (!absl::IsUnavailable(why) && !absl::IsDeadlineExceeded(why)) return why;
-  return absl::Status(why.code(),
-                      absl::StrCat("admin port ", options.admin, ": ", status.error_message()));
-}
-
-std::string FullName(const std::string& method) {
-  return method.empty() || method[0] == '/' ? method : absl::StrCat("/", method);
-}
 
 std::string Bound(bool set, int64_t bound) { return set ? absl::StrCat(bound) : "unbounded"; }
 
@@ -134,34 +100,29 @@ std::string MethodsText(const memo::v1::ListMethodsResponse& response) {
 }
 
 template <typename Response>
-absl::Status Print(const CommandOptions& options, const absl::StatusOr<Response>& response,
-                   std::string (*text)(const Response&)) {
+absl::StatusOr<std::string> Text(const CommandOptions& options,
+                                 const absl::StatusOr<Response>& response,
+                                 std::string (*text)(const Response&)) {
   if (!response.ok()) return response.status();
-  std::cout << (options.json ? ToJson(*response, kIndent) + "\n" : text(*response));
-  return absl::OkStatus();
+  return options.json ? ToJson(*response, options.json_indent) + "\n" : text(*response);
 }
 
 template <typename Response>
-absl::Status PrintReceipt(const CommandOptions& options, const absl::StatusOr<Response>& response) {
+absl::StatusOr<std::string> ReceiptOf(const CommandOptions& options,
+                                      const absl::StatusOr<Response>& response) {
   if (!response.ok()) return response.status();
-  return Print(options, absl::StatusOr<memo::v1::ReleaseReceipt>(response->receipt()),
-               &ReceiptText);
-}
-
-// Every page as one.
-absl::StatusOr<memo::v1::ListSessionsResponse> AskForSessions(const CommandOptions& options) {
-  memo::v1::ListSessionsResponse all;
-  memo::v1::ListSessionsRequest request;
-  do {
-    auto page = Ask(options, &AdminService::Stub::ListSessions, request);
-    if (!page.ok()) return page;
-    request.set_page_token(page->next_page_token());
-    for (auto& session : *page->mutable_sessions()) *all.add_sessions() = std::move(session);
-  } while (!request.page_token().empty());
-  return all;
+  return ReceiptText(options, response->receipt());
 }
 
 }  // namespace
+
+std::string FullName(const std::string& method) {
+  return method.empty() || method[0] == '/' ? method : absl::StrCat("/", method);
+}
+
+std::string ReceiptText(const CommandOptions& options, const memo::v1::ReleaseReceipt& receipt) {
+  return options.json ? ToJson(receipt, options.json_indent) + "\n" : ReceiptText(receipt);
+}
 
 std::string ReceiptText(const memo::v1::ReleaseReceipt& receipt) {
   return absl::StrCat("released ", receipt.entries(),
@@ -170,34 +131,48 @@ std::string ReceiptText(const memo::v1::ReleaseReceipt& receipt) {
                       " of computation\n");
 }
 
-absl::Status ShowCacheInfo(const CommandOptions& options, const Scope& scope) {
+absl::StatusOr<memo::v1::ListSessionsResponse> AskForSessions(AdminPort& admin) {
+  memo::v1::ListSessionsResponse all;
+  memo::v1::ListSessionsRequest request;
+  do {
+    auto page = admin.Ask(&AdminService::Stub::ListSessions, request);
+    if (!page.ok()) return page;
+    request.set_page_token(page->next_page_token());
+    for (auto& session : *page->mutable_sessions()) *all.add_sessions() = std::move(session);
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<std::string> ShowCacheInfo(AdminPort& admin, const CommandOptions& options,
+                                          const Scope& scope) {
   memo::v1::AdminServiceGetCacheInfoRequest request;
   request.set_session_id(scope.session_id);
   request.set_method(FullName(scope.method));
-  return Print(options, Ask(options, &AdminService::Stub::GetCacheInfo, request), &InfoText);
+  return Text(options, admin.Ask(&AdminService::Stub::GetCacheInfo, request), &InfoText);
 }
 
-absl::Status ListSessions(const CommandOptions& options) {
-  return Print(options, AskForSessions(options), &SessionsText);
+absl::StatusOr<std::string> ListSessions(AdminPort& admin, const CommandOptions& options) {
+  return Text(options, AskForSessions(admin), &SessionsText);
 }
 
-absl::Status ListMethods(const CommandOptions& options) {
-  return Print(options,
-               Ask(options, &AdminService::Stub::ListMethods, memo::v1::ListMethodsRequest()),
-               &MethodsText);
+absl::StatusOr<std::string> ListMethods(AdminPort& admin, const CommandOptions& options) {
+  return Text(options, admin.Ask(&AdminService::Stub::ListMethods, memo::v1::ListMethodsRequest()),
+              &MethodsText);
 }
 
-absl::Status ClearCache(const CommandOptions& options, const Scope& scope) {
+absl::StatusOr<std::string> ClearCache(AdminPort& admin, const CommandOptions& options,
+                                       const Scope& scope) {
   memo::v1::AdminServiceClearCacheRequest request;
   request.set_session_id(scope.session_id);
   request.set_method(FullName(scope.method));
-  return PrintReceipt(options, Ask(options, &AdminService::Stub::ClearCache, request));
+  return ReceiptOf(options, admin.Ask(&AdminService::Stub::ClearCache, request));
 }
 
-absl::Status CloseSession(const CommandOptions& options, const std::string& session_id) {
+absl::StatusOr<std::string> CloseSession(AdminPort& admin, const CommandOptions& options,
+                                         const std::string& session_id) {
   memo::v1::AdminServiceCloseSessionRequest request;
   request.set_session_id(session_id);
-  return PrintReceipt(options, Ask(options, &AdminService::Stub::CloseSession, request));
+  return ReceiptOf(options, admin.Ask(&AdminService::Stub::CloseSession, request));
 }
 
 }  // namespace memod
