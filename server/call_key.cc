@@ -31,7 +31,7 @@ Metadata Select(const Metadata& from, const std::vector<std::string>& names) {
   return selected;
 }
 
-CallKey::CallKey(const Method& method, std::string_view request, ReadMetadata read) {
+CallKey::CallKey(const Method& method, std::string_view request, MetadataReader read) {
   const Policy& policy = method.memo.policy;
   if (!method.metadata.empty()) metadata_ = read(method.metadata);
   const bool by_message = policy.key_mode == KeyMode::kMessage;

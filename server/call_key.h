@@ -14,7 +14,7 @@
 namespace memod {
 
 // The entries of a call's metadata under these names, the values of a name in their order.
-using ReadMetadata = absl::FunctionRef<Metadata(const std::vector<std::string>& names)>;
+using MetadataReader = absl::FunctionRef<Metadata(const std::vector<std::string>& names)>;
 
 // The same of metadata that is at hand.
 Metadata Select(const Metadata& from, const std::vector<std::string>& names);
@@ -22,7 +22,7 @@ Metadata Select(const Metadata& from, const std::vector<std::string>& names);
 // The key of one call, and what goes with it to a computation. The request's bytes outlive it.
 class CallKey {
  public:
-  CallKey(const Method& method, std::string_view request, ReadMetadata read);
+  CallKey(const Method& method, std::string_view request, MetadataReader read);
   CallKey(const CallKey&) = delete;
   CallKey& operator=(const CallKey&) = delete;
 

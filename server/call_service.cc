@@ -14,6 +14,7 @@
 #include "memod/cache/memo_error.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
+#include "memod/server/unary_pass.h"
 
 namespace memod {
 namespace {
@@ -124,7 +125,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
                                     shared_.max_request_bytes, " (server.max_request_bytes)"));
     }
     const auto read = [this](const std::vector<std::string>& names) {
-      return ReadClientMetadata(context_, names);
+      return Select(context_.client_metadata(), names);
     };
     grpc::Slice slice;
     if (request.Valid() && !request.TrySingleSlice(&slice).ok()) request.DumpToSingleSlice(&slice);
@@ -153,16 +154,22 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
 
 }  // namespace
 
-CallService::CallService(Shared& shared, const std::vector<const Method*>& methods) {
+CallService::CallService(Shared& shared, const std::vector<Served>& methods) {
   for (size_t i = 0; i < methods.size(); ++i) {
-    const Method& method = *methods[i];
+    const Method& method = *methods[i].method;
+    Upstream* pass = methods[i].pass;
     AddMethod(new grpc::internal::RpcServiceMethod(method.memo.name.c_str(),
                                                    grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
     MarkMethodRawCallback(
         static_cast<int>(i),
         new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
-            [&shared, &method](grpc::CallbackServerContext* context, const ByteBuffer* request,
-                               ByteBuffer* response) -> grpc::ServerUnaryReactor* {
+            [&shared, &method, pass](grpc::CallbackServerContext* context,
+                                     const ByteBuffer* request,
+                                     ByteBuffer* response) -> grpc::ServerUnaryReactor* {
+              if (pass != nullptr && !context->client_metadata().contains("memo-session")) {
+                return PassUnary(*pass, method.memo.name, shared.calls, *context, *request,
+                                 *response);
+              }
               return (new PendingCall(shared, *context, *response))->Start(method, *request);
             }));
   }

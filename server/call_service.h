@@ -13,11 +13,12 @@
 
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/dispatcher.h"
+#include "memod/server/upstream.h"
 
 namespace memod {
 
-// One gRPC service, as its name in the .proto. Registered as generated code registers its methods,
-// so that stock reflection and the health service see it.
+// Registered as generated code registers its methods, so that stock reflection and the health
+// service see it.
 class CallService : public grpc::Service {
  public:
   struct Shared {
@@ -26,8 +27,12 @@ class CallService : public grpc::Service {
     CallsInFlight calls{};
   };
 
-  // `methods` are of one service. Both outlive this and the gRPC server that it is registered with.
-  CallService(Shared& shared, const std::vector<const Method*>& methods);
+  struct Served {
+    const Method* method;
+    Upstream* pass;  // whom a call that needs a session and has none goes to; null: it is refused
+  };
+  // All outlive this and the gRPC server that it is registered with.
+  CallService(Shared& shared, const std::vector<Served>& methods);
 };
 
 }  // namespace memod

@@ -42,6 +42,9 @@ struct MethodConfig {
   std::optional<std::vector<std::string>> forward;
   std::optional<std::vector<std::string>> answer_metadata;
   std::optional<std::map<absl::StatusCode, std::optional<Duration>>> negative;
+  // Of upstreams only.
+  std::optional<bool> is_public;             // in server scope: its answers are everybody's to see
+  std::optional<bool> pass_without_session;  // instead of being refused
 
   // `base` with what is given here, but its scope. A list or table that is given takes the place of
   // the whole one. Fields that are ignored, here or in `base`, make it a message key, unless

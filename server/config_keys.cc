@@ -353,6 +353,11 @@ const std::vector<Key<MethodConfig>>& MethodKeys() {
                   "metadata that reaches the computation and is not part of the key"),
         MethodKey("answer.metadata", &M::answer_metadata, MetadataNames("[\"x-price-date\"]"),
                   "metadata of the answer that is kept with it"),
+        MethodKey("public", &M::is_public, Boolean(),
+                  "of an upstream, in server scope: its answers are the same for everybody"),
+        MethodKey("without_session", &M::pass_without_session,
+                  OneOf<bool>({{"pass", true}, {"reject", false}}),
+                  "of an upstream: what becomes of a call that needs a session and has none"),
     };
     for (int code = 0; code <= 16; ++code) {
       all->push_back(NegativeKey(static_cast<absl::StatusCode>(code), Or("none", Lifetime())));

@@ -108,7 +108,7 @@ absl::StatusOr<Dispatcher::Target> Dispatcher::Resolve(const Request& request) c
   std::shared_ptr<Incarnation> incarnation = session == nullptr ? nullptr : session->incarnation();
   if (incarnation == nullptr) return SessionNotFound();
   if (shared) return Target{sessions_.shared(), nullptr};
-  if (incarnation->state_type != request.method.state_type) {
+  if (!request.method.RunsOn(incarnation->state_type)) {
     return SessionMismatch(request.method, incarnation->state_type);
   }
   return Target{std::move(incarnation), std::move(session)};

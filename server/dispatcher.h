@@ -31,7 +31,7 @@ class Dispatcher {
     Control control = Control::kNone;
     // Valid during Call.
     std::string_view bytes;
-    ReadMetadata metadata;
+    MetadataReader metadata;
   };
 
   // An outcome: answered at once. A flight: `waiter` is told, or was; Flight::Leave to go before.

@@ -151,8 +151,7 @@ absl::StatusOr<DescribedCall> DescribedCall::Find(const memo::v1::DescribedCall&
   }
   if ((*method)->memo.policy.scope == Scope::kServer) {
     found.incarnation = sessions.shared();
-  } else if (found.incarnation != nullptr &&
-             found.incarnation->state_type != (*method)->state_type) {
+  } else if (found.incarnation != nullptr && !(*method)->RunsOn(found.incarnation->state_type)) {
     return absl::NotFoundError(
         absl::StrCat("session ", call.session_id(), " has no method ", Quoted(call.method())));
   }

@@ -1,26 +1,29 @@
-// What a gRPC client sent beside its message.
+// Metadata between gRPC, memod and an upstream.
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/server_context.h>
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "memod/cache/metadata.h"
 
 namespace memod {
 
+using GrpcMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+
 // The entries under these names, the values of a name in the order in which they came.
-inline Metadata ReadClientMetadata(const grpc::CallbackServerContext& context,
-                                   const std::vector<std::string>& names) {
-  Metadata metadata;
-  for (const std::string& name : names) {
-    const auto [begin, end] = context.client_metadata().equal_range(name);
-    for (auto it = begin; it != end; ++it) {
-      metadata.emplace_back(name, std::string(it->second.data(), it->second.size()));
-    }
-  }
-  return metadata;
-}
+Metadata Select(const GrpcMetadata& from, const std::vector<std::string>& names);
+
+// All but what belongs to the connection, to gRPC (grpc-...) or to memod (memo-...).
+void CopyMetadata(const GrpcMetadata& from,
+                  absl::FunctionRef<void(std::string name, std::string value)> add);
+
+// What a caller sent becomes what the upstream gets: metadata as above, and the deadline.
+void CopyToUpstream(const grpc::CallbackServerContext& caller, grpc::ClientContext& upstream);
 
 }  // namespace memod

@@ -16,9 +16,14 @@ namespace {
 
 using google::protobuf::internal::WireFormatLite;
 
+// Of an upstream's error: its grpc-status-details-bin, and its trailers as AppendField writes them.
+constexpr absl::string_view kDetailsPayload = "memod/grpc-status-details";
+constexpr absl::string_view kTrailersPayload = "memod/trailers";
+
 // google.rpc.Status {int32 code = 1; string message = 2; repeated Any details = 3}: its .proto is
 // not in Debian's packages, and its three fields will not change.
 std::string DetailsOf(const absl::Status& status) {
+  if (const auto as_it_came = status.GetPayload(kDetailsPayload)) return std::string(*as_it_came);
   std::string details;
   google::protobuf::io::StringOutputStream stream(&details);
   google::protobuf::io::CodedOutputStream out(&stream);
@@ -28,6 +33,7 @@ std::string DetailsOf(const absl::Status& status) {
                               &out);
   status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& payload) {
     if (std::string_view(type_url.data(), type_url.size()) == kMemoErrorPayload) return;
+    if (type_url == kTrailersPayload) return;
     google::protobuf::Any detail;
     detail.set_type_url(std::string(type_url));
     detail.set_value(std::string(payload));
@@ -46,11 +52,36 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
                       DetailsOf(status));
 }
 
+absl::Status FromGrpcStatus(const grpc::Status& status, const Metadata& trailers) {
+  absl::Status error(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  if (!status.error_details().empty()) {
+    error.SetPayload(kDetailsPayload, absl::Cord(status.error_details()));
+  }
+  std::string encoded;
+  for (const auto& [name, value] : trailers) {
+    AppendField(name, encoded);
+    AppendField(value, encoded);
+  }
+  if (!encoded.empty()) error.SetPayload(kTrailersPayload, absl::Cord(encoded));
+  return error;
+}
+
+Metadata TrailersOf(const absl::Status& status) {
+  Metadata trailers;
+  const auto payload = status.GetPayload(kTrailersPayload);
+  const std::string encoded = payload ? std::string(*payload) : "";
+  for (std::string_view rest = encoded; !rest.empty();) {
+    const std::string_view name = TakeField(rest);
+    trailers.emplace_back(name, TakeField(rest));
+  }
+  return trailers;
+}
+
 std::string_view MemoErrorWord(const absl::Status& status) {
   using namespace memo_error;
   static constexpr std::array kWords = {
-      kSessionNotFound, kSessionRequired, kSessionMismatch, kSessionClosed, kNotCached,
-      kLimit,           kRecursion,       kComputeTimeout,  kDraining,      kBadRequest};
+      kSessionNotFound, kSessionRequired, kSessionMismatch, kSessionClosed, kNotCached, kLimit,
+      kRecursion,       kComputeTimeout,  kDraining,        kBadRequest,    kUpstream};
   if (status.ok()) return {};
   const auto payload = status.GetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()});
   if (!payload) return {};

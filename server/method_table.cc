@@ -32,6 +32,7 @@ Method& MethodTable::Add(std::string name, const Policy& policy, std::string sta
   const auto id = static_cast<uint32_t>(methods_.size());
   Method& method = methods_.emplace_back(Method{.memo{id, name, policy, bounds},
                                                 .state_type = std::move(state_type),
+                                                .any_session = false,
                                                 .metadata = std::move(metadata),
                                                 .compute{},
                                                 .request_type{},
@@ -69,9 +70,7 @@ std::vector<const Method*> MethodTable::All() const {
 
 std::vector<const Method*> MethodTable::OfState(std::string_view state_type) const {
   std::vector<const Method*> methods = All();
-  std::erase_if(methods, [&](const Method* method) {
-    return method->memo.policy.scope == Scope::kServer || method->state_type != state_type;
-  });
+  std::erase_if(methods, [&](const Method* method) { return !method->RunsOn(state_type); });
   return methods;
 }
 

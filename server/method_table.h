@@ -46,9 +46,15 @@ using ComputeFn = std::function<void(Computation)>;
 class MessageKey;
 
 struct Method {
+  // Whether it is called on sessions with this type of state, "" being none.
+  bool RunsOn(std::string_view type) const {
+    return memo.policy.scope != Scope::kServer && (any_session || type == state_type);
+  }
+
   const MemoizedMethod memo;
-  // Type of the state whose sessions it is called on; empty in server scope.
+  // Type of the state whose sessions it is called on; empty in server scope, and for any session.
   const std::string state_type;
+  bool any_session = false;
   // Names of the metadata that a computation gets: key.metadata and forward.
   const std::vector<std::string> metadata;
   ComputeFn compute;

@@ -24,11 +24,14 @@
 #include "memod/server/compute_pool.h"
 #include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
-#include "memod/server/hosted_policies.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/logging.h"
 #include "memod/server/message_key.h"
+#include "memod/server/method_policies.h"
+#include "memod/server/proxy_service.h"
 #include "memod/server/session_service.h"
+#include "memod/server/upstream_method.h"
+#include "memod/server/upstreams.h"
 
 namespace memod {
 namespace {
@@ -117,6 +120,7 @@ struct Server::Parts {
   Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
 
   absl::Status AddMethods();
+  void AddUpstreams(const std::vector<FinalPolicy>& policies);
   absl::Status StartData();
   absl::Status StartAdmin();
 
@@ -137,6 +141,8 @@ struct Server::Parts {
 
   CallService::Shared calls{dispatcher, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
+  std::optional<Upstreams> upstreams;
+  std::optional<ProxyService> proxy;
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
   SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
   Admin admin{context, sessions, methods};
@@ -155,7 +161,7 @@ absl::Status Server::Parts::AddMethods() {
   if (!policies.ok()) return policies.status();
   auto policy = policies->begin();
   for (const auto& service : registry.services()) {
-    std::vector<const Method*> of_service;
+    std::vector<CallService::Served> of_service;
     for (const HostedMethod& hosted : service->methods) {
       Method& method = methods.Add(policy->method, policy->policy, policy->state_type);
       method.compute = MakeComputeFn(hosted, pool, dispatcher);
@@ -165,12 +171,41 @@ absl::Status Server::Parts::AddMethods() {
       if (!message.ok()) return message.status();  // checked before: there is none
       method.message = std::make_shared<MessageKey>(*std::move(message));
       method.tag = hosted.tag;
-      of_service.push_back(&method);
+      of_service.push_back({&method, nullptr});
       ++policy;
     }
     call_services.push_back(std::make_unique<CallService>(calls, of_service));
   }
+  AddUpstreams({policy, policies->end()});
   return absl::OkStatus();
+}
+
+// The services that memod itself serves.
+std::vector<std::string> OwnServices(const Registry& registry) {
+  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health",
+                                  "grpc.reflection.v1alpha.ServerReflection",
+                                  "grpc.reflection.v1.ServerReflection"};
+  for (const auto& service : registry.services()) own.push_back(service->name);
+  return own;
+}
+
+void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies) {
+  upstreams.emplace(config.upstreams, OwnServices(registry));
+  proxy.emplace(*upstreams, calls.calls);
+  auto policy = policies.begin();
+  for (size_t i = 0; i < config.upstreams.size(); ++i) {
+    Upstream& upstream = *upstreams->all()[i];
+    std::vector<CallService::Served> served;
+    for (const MethodConfig& configured : config.upstreams[i].methods) {
+      Method& method = methods.Add(policy->method, policy->policy, policy->state_type);
+      method.any_session = policy->policy.scope == Scope::kSession;
+      method.compute = MakeUpstreamComputeFn(upstream);
+      const bool pass = method.any_session && configured.pass_without_session.value_or(true);
+      served.push_back({&method, pass ? &upstream : nullptr});
+      ++policy;
+    }
+    call_services.push_back(std::make_unique<CallService>(calls, served));
+  }
 }
 
 absl::Status Server::Parts::StartData() {
@@ -182,6 +217,7 @@ absl::Status Server::Parts::StartData() {
   builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
+  builder.RegisterCallbackGenericService(&*proxy);
   grpc::EnableDefaultHealthCheckService(true);
   data_server = builder.BuildAndStart();
   if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);

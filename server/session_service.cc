@@ -48,7 +48,7 @@ void SessionService::Drain() {
 
 grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
     CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
-  Metadata metadata = ReadClientMetadata(*context, env_.captured);
+  Metadata metadata = Select(context->client_metadata(), env_.captured);
   const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context, metadata);
   absl::Status status = env_.sessions.CheckRoom();
   {
@@ -129,7 +129,7 @@ ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
   if (!memory.ok()) return Reply(context, memory.status());
   const Method& method = *memory->methods.front();
   const CallKey key(method, request->request(), [&](const std::vector<std::string>& names) {
-    return ReadClientMetadata(*context, names);
+    return Select(context->client_metadata(), names);
   });
   ReportReceipt(memory->incarnation->cache->Forget(method.memo, key.key()),
                 response->mutable_receipt());

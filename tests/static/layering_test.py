@@ -32,7 +32,7 @@ SERVER_LAYERS = [
     {"method_table", "method_traits", "compute_timeouts"},
 ]
 NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging",
-             "call_key", "message_key", "message_text", "policy_check", "hosted_policies", "suggestion", "incarnator",
+             "call_key", "message_key", "message_text", "policy_check", "method_policies", "suggestion", "incarnator",
              "explain_key")
 
 

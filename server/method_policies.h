@@ -1,4 +1,5 @@
-// How the hosted methods will be remembered: what the code says, and the configuration over it.
+// How the methods will be remembered: the hosted ones as the code says and the configuration over
+// it, those of upstreams as the configuration says.
 #pragma once
 
 #include <vector>
@@ -10,12 +11,12 @@
 
 namespace memod {
 
-// In the order of the services and their methods.
+// Those of the hosted services in their order, then those of the upstreams in theirs.
 //
 // INVALID_ARGUMENT: the registry does not fit the .protos compiled in (Registry::Check); or the
 // message has a line for each thing in the configuration that cannot be: a method that nobody
-// hosts, another scope than the code's, policies that contradict one another (CheckPolicies),
-// fields to ignore that are not there (MessageKey::Make).
+// hosts, another scope than the code's, an upstream's method that is not its own, policies that
+// contradict one another (CheckPolicies), fields to ignore that are not there (MessageKey::Make).
 absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
                                                          const Registry& registry);
 

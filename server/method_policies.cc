@@ -1,7 +1,9 @@
-#include "memod/server/hosted_policies.h"
+#include "memod/server/method_policies.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,11 +38,59 @@ FinalPolicy Hosted(const HostedService& service, const HostedMethod& method) {
 
 void Override(const MethodConfig& config, FinalPolicy& policy, std::vector<std::string>& errors) {
   policy.where = config.where;
+  for (const auto& [key, given] : {std::pair("public", config.is_public.has_value()),
+                                   {"without_session", config.pass_without_session.has_value()}}) {
+    if (!given) continue;
+    errors.push_back(absl::StrCat(config.where, ": method.", key,
+                                  ": want it left out: it is for methods of an upstream, and ",
+                                  policy.method, " is hosted"));
+  }
   if (config.scope && *config.scope != policy.policy.scope) {
     errors.push_back(absl::StrCat(config.where, ": method.scope: want it left out, or ",
                                   Registered(policy.policy.scope), " (", policy.method, ")"));
   }
   policy.policy = config.Apply(policy.policy);
+}
+
+std::string_view ServiceOf(std::string_view method) {
+  return method.substr(1, method.rfind('/') - 1);
+}
+
+FinalPolicy OfUpstream(const UpstreamConfig& upstream, const MethodConfig& config,
+                       const Registry& registry, std::vector<std::string>& errors) {
+  FinalPolicy policy{config.name, config.where, "", config.Apply(Policy{})};
+  policy.policy.scope = config.scope.value_or(Scope::kSession);
+  const auto error = [&](const auto&... parts) {
+    errors.push_back(absl::StrCat(config.where, ": upstream.method.", parts...));
+  };
+  const std::string service(ServiceOf(config.name));
+  const auto& services = upstream.services;
+  if (!services.empty() && std::find(services.begin(), services.end(), service) == services.end()) {
+    error("name: got ", config.name, "; want a method of ", absl::StrJoin(services, ", "),
+          " (upstream.services)");
+  }
+  for (const auto& hosted : registry.services()) {
+    if (hosted->name == service) error("name: got ", config.name, ", whose service is hosted here");
+  }
+  if (policy.policy.scope == Scope::kState) {
+    error(
+        "scope: got \"state\"; want \"session\" or \"server\": sessions have a state only for "
+        "hosted classes");
+  }
+  if (policy.policy.key_mode == KeyMode::kMessage) {
+    error(
+        "key.mode: got \"message\", or key.ignore; want \"bytes\": an upstream's messages are not "
+        "known here");
+  }
+  const auto& keyed = policy.policy.key_metadata;
+  const bool by_caller = std::find(keyed.begin(), keyed.end(), "authorization") != keyed.end();
+  if (policy.policy.scope == Scope::kServer && !by_caller && !config.is_public.value_or(false)) {
+    error(
+        "scope: got \"server\", where an answer goes to everybody; want \"authorization\" in "
+        "upstream.method.key.metadata, or upstream.method.public = true where answers are the "
+        "same for all");
+  }
+  return policy;
 }
 
 }  // namespace
@@ -66,6 +116,17 @@ absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
       for (const auto line : absl::StrSplit(message.status().message(), '\n')) {
         errors.push_back(absl::StrCat(policy.where, ": ", policy.method, ": key.ignore: ", line));
       }
+    }
+  }
+  for (const UpstreamConfig& upstream : config.upstreams) {
+    for (const auto& service : registry.services()) {
+      const auto& services = upstream.services;
+      if (std::find(services.begin(), services.end(), service->name) == services.end()) continue;
+      errors.push_back(absl::StrCat(upstream.where, ": upstream.services: got ", service->name,
+                                    ", which is hosted here"));
+    }
+    for (const MethodConfig& method : upstream.methods) {
+      policies.push_back(OfUpstream(upstream, method, registry, errors));
     }
   }
   for (const auto& [name, method] : configured) {

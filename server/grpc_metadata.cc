@@ -1,0 +1,38 @@
+#include "memod/server/grpc_metadata.h"
+
+namespace memod {
+namespace {
+
+bool StaysHere(std::string_view name) {
+  return name.starts_with("memo-") || name.starts_with("grpc-") || name.starts_with(":") ||
+         name == "user-agent" || name == "content-type" || name == "te" || name == "host";
+}
+
+std::string ToString(grpc::string_ref s) { return {s.data(), s.size()}; }
+
+}  // namespace
+
+Metadata Select(const GrpcMetadata& from, const std::vector<std::string>& names) {
+  Metadata metadata;
+  for (const std::string& name : names) {
+    const auto [begin, end] = from.equal_range(name);
+    for (auto it = begin; it != end; ++it) metadata.emplace_back(name, ToString(it->second));
+  }
+  return metadata;
+}
+
+void CopyMetadata(const GrpcMetadata& from,
+                  absl::FunctionRef<void(std::string name, std::string value)> add) {
+  for (const auto& [name, value] : from) {
+    if (!StaysHere({name.data(), name.size()})) add(ToString(name), ToString(value));
+  }
+}
+
+void CopyToUpstream(const grpc::CallbackServerContext& caller, grpc::ClientContext& upstream) {
+  CopyMetadata(caller.client_metadata(), [&](const std::string& name, const std::string& value) {
+    upstream.AddMetadata(name, value);
+  });
+  upstream.set_deadline(caller.deadline());
+}
+
+}  // namespace memod

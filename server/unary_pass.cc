@@ -1,0 +1,69 @@
+#include "memod/server/unary_pass.h"
+
+#include <grpcpp/client_context.h>
+
+#include <utility>
+
+#include "memod/server/grpc_metadata.h"
+#include "memod/server/grpc_status.h"
+
+namespace memod {
+namespace {
+
+// Deletes itself when the caller has its answer, which is after the upstream is done.
+class UnaryPass final : public grpc::ServerUnaryReactor {
+ public:
+  UnaryPass(Upstream& upstream, CallsInFlight& calls, grpc::CallbackServerContext& caller,
+            const grpc::ByteBuffer& request, grpc::ByteBuffer& response)
+      : upstream_(upstream),
+        calls_(calls),
+        caller_(caller),
+        request_(request),
+        response_(response) {
+    calls_.Enter();
+  }
+  ~UnaryPass() { calls_.Leave(); }
+
+  void Start(const std::string& method) {
+    CopyToUpstream(caller_, context_);
+    upstream_.stub().UnaryCall(&context_, method, {}, &request_, &response_,
+                               [this](const grpc::Status& status) { Ended(status); });
+  }
+
+ private:
+  void Ended(const grpc::Status& status) {
+    CopyMetadata(context_.GetServerInitialMetadata(), [this](std::string name, std::string value) {
+      caller_.AddInitialMetadata(name, value);
+    });
+    const absl::Status ended = upstream_.Ended(status, context_.GetServerTrailingMetadata());
+    if (ended.ok()) {
+      CopyMetadata(context_.GetServerTrailingMetadata(),
+                   [this](std::string name, std::string value) {
+                     caller_.AddTrailingMetadata(name, value);
+                   });
+    }
+    Finish(ToGrpcStatus(ended, caller_));
+  }
+
+  void OnCancel() override { context_.TryCancel(); }
+  void OnDone() override { delete this; }
+
+  Upstream& upstream_;
+  CallsInFlight& calls_;
+  grpc::CallbackServerContext& caller_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer& response_;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,
+                                    CallsInFlight& calls, grpc::CallbackServerContext& context,
+                                    const grpc::ByteBuffer& request, grpc::ByteBuffer& response) {
+  auto* pass = new UnaryPass(upstream, calls, context, request, response);
+  pass->Start(method);
+  return pass;
+}
+
+}  // namespace memod

@@ -1,0 +1,87 @@
+#include "memod/server/upstream_method.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "memod/server/grpc_metadata.h"
+
+namespace memod {
+namespace {
+
+// compute_timeout ends the wait first, so that its error is memod's; the upstream's deadline comes
+// a little later, in case that nobody is left to cancel the call.
+constexpr std::chrono::milliseconds kAfterTimeout(100);
+
+// One computation, alive until the upstream's answer is there.
+struct UpstreamComputation {
+  UpstreamComputation(Computation c, Upstream& u) : computation(std::move(c)), upstream(u) {}
+
+  Computation computation;
+  Upstream& upstream;
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer answer;
+
+  absl::StatusOr<Answer::Ref> Result(const grpc::Status& ended);
+};
+
+Answer::Ref ToAnswer(const grpc::ByteBuffer& buffer, const Metadata& metadata) {
+  std::vector<grpc::Slice> slices;
+  buffer.Dump(&slices).ok();  // only a buffer that is not valid cannot be
+  const auto write = [&](char* to) {
+    for (const grpc::Slice& slice : slices) {
+      std::memcpy(to, slice.begin(), slice.size());
+      to += slice.size();
+    }
+  };
+  return Answer::Make(buffer.Length(), write, metadata);
+}
+
+absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ended) {
+  absl::Status status = upstream.Ended(ended, context.GetServerTrailingMetadata());
+  if (!status.ok()) return status;
+  const auto& kept = computation.flight().method().policy.answer_metadata;
+  Metadata metadata;
+  if (!kept.empty()) {
+    metadata = Select(context.GetServerInitialMetadata(), kept);
+    Metadata trailers = Select(context.GetServerTrailingMetadata(), kept);
+    std::move(trailers.begin(), trailers.end(), std::back_inserter(metadata));
+  }
+  if (!answer.Valid()) return Answer::Copy("", metadata);
+  return ToAnswer(answer, metadata);
+}
+
+}  // namespace
+
+ComputeFn MakeUpstreamComputeFn(Upstream& upstream) {
+  return [&upstream](Computation computation) {
+    Flight& flight = computation.flight();
+    const Time now = Clock::now();
+    if (!flight.Begin(now)) return computation.Finish(absl::CancelledError());
+    const auto call = std::make_shared<UpstreamComputation>(std::move(computation), upstream);
+    for (const auto& [name, value] : flight.metadata()) call->context.AddMetadata(name, value);
+    if (flight.self() != nullptr) {
+      for (const auto& [name, value] : flight.self()->metadata) {
+        call->context.AddMetadata(name, value);
+      }
+    }
+    call->context.set_deadline(std::chrono::system_clock::now() + (flight.deadline() - now) +
+                               kAfterTimeout);
+    const grpc::Slice slice(flight.request().data(), flight.request().size());
+    call->request = grpc::ByteBuffer(&slice, 1);
+    flight.OnCancel([call] { call->context.TryCancel(); });
+    upstream.stub().UnaryCall(
+        &call->context, flight.method().name, {}, &call->request, &call->answer,
+        [call](const grpc::Status& status) { call->computation.Finish(call->Result(status)); });
+  };
+}
+
+}  // namespace memod

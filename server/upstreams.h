@@ -1,0 +1,32 @@
+// The services behind memod, and which of them a call is for. Constant once made; thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "memod/server/config.h"
+#include "memod/server/upstream.h"
+
+namespace memod {
+
+class Upstreams {
+ public:
+  // `own`: the services that memod itself serves, which no upstream is called for.
+  Upstreams(const std::vector<UpstreamConfig>& configs, std::vector<std::string> own);
+
+  // `method` as in "/pkg.Service/Method". Null: nobody serves it.
+  Upstream* Find(std::string_view method) const;
+
+  // In the order of the configuration.
+  const std::vector<std::unique_ptr<Upstream>>& all() const { return upstreams_; }
+
+ private:
+  std::vector<std::unique_ptr<Upstream>> upstreams_;
+  absl::flat_hash_map<std::string, Upstream*> by_service_;  // null: memod's own
+  Upstream* rest_ = nullptr;                                // for what nobody else serves
+};
+
+}  // namespace memod
