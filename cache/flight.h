@@ -82,7 +82,7 @@ class Flight {
   bool cancelled() const;
 
   // `f` is called once, under no lock, when nobody waits any more; at once if nobody does. Dropped
-  // when the computation has ended. For a computation that waits elsewhere; of a nested flight only
+  // when the computation has ended, or if it has, or by a second call. For a computation that waits elsewhere; of a nested flight only
   // its own cancellation is told, not its parent's.
   void OnCancel(absl::AnyInvocable<void()> f);
 

@@ -25,11 +25,18 @@ bool IsLookup(Control control) {
          control == Control::kOnlyIfCached;
 }
 
-// Whether an error is one that the method's policy remembers. memod's own never is: it tells of the
-// call, not of what was asked.
-bool IsRemembered(const absl::Status& error, const Policy& policy) {
-  return policy.negative.contains(error.code()) &&
+// Whether an error is one that the method's policy remembers. memod's own never is, nor any of a
+// nested call, which may restate one: they tell of the call, not of what was asked.
+bool IsRemembered(const absl::Status& error, const Flight& flight) {
+  return flight.parent() == nullptr && flight.method().policy.negative.contains(error.code()) &&
          !error.GetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()});
+}
+
+// A remembered error becomes the error that its caller is told.
+Outcome Told(Outcome outcome) {
+  if (!outcome.answer.ok() || (*outcome.answer)->code() == absl::StatusCode::kOk) return outcome;
+  outcome.answer = absl::Status((*outcome.answer)->status());
+  return outcome;
 }
 
 }  // namespace
@@ -51,6 +58,7 @@ MemoCache::Result MemoCache::GetOrCompute(
     return Outcome{absl::CancelledError("nobody waits for the call that makes this one")};
   }
   MethodCaches::Removed removed;
+  std::optional<Outcome> found;
   std::shared_ptr<Flight> flight;
   {
     MutexLock lock(mutex_);
@@ -59,16 +67,19 @@ MemoCache::Result MemoCache::GetOrCompute(
       if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
       flight = Start(call, /*joinable=*/false, /*counted=*/false);
     } else {
-      if (auto outcome = Lookup(call, removed)) return *std::move(outcome);
-      if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
-      if (auto joined = Join(call)) return joined;
-      const bool stores = call.method.policy.stores() &&
-                          (call.control == Control::kNone || call.control == Control::kRefresh);
-      const bool taken = call.control == Control::kNone && flights_.contains(call.key);
-      flight = Start(call, /*joinable=*/stores && !taken,
-                     /*counted=*/call.control != Control::kBypass);
+      found = Lookup(call, removed);
+      if (!found) {
+        if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
+        if (auto joined = Join(call)) return joined;
+        const bool stores = call.method.policy.stores() &&
+                            (call.control == Control::kNone || call.control == Control::kRefresh);
+        const bool taken = call.control == Control::kNone && flights_.contains(call.key);
+        flight = Start(call, /*joinable=*/stores && !taken,
+                       /*counted=*/call.control != Control::kBypass);
+      }
     }
   }
+  if (found) return Told(*std::move(found));
   compute(flight);
   return flight;
 }
@@ -79,8 +90,6 @@ std::optional<Outcome> MemoCache::Lookup(const Call& call, MethodCaches::Removed
   if (const auto* entry = caches_.Lookup(call.method, call.key, call.now, removed)) {
     // Not below zero, should the answer be younger than the caller's look at the clock.
     const Duration age = std::max(Duration::zero(), call.now - entry->value.computed_at);
-    absl::Status error = entry->value.answer->status();
-    if (!error.ok()) return Outcome{std::move(error), CacheStatus::kHit, age};
     return Outcome{entry->value.answer, CacheStatus::kHit, age};
   }
   if (call.control != Control::kOnlyIfCached) return std::nullopt;
@@ -163,10 +172,12 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     Counters* counters = CountersOf(flight);
     if (counters != nullptr) counters->compute_seconds += took;  // whoever may still wait for it
     if (!state.running) return;  // nobody waits: a late answer is discarded
-    // A nested computation that was given up together with its parent has not failed.
-    if (!answer.ok() && counters != nullptr && !flight.cancelled()) ++counters->errors;
-    const bool good = answer.ok() || IsRemembered(answer.status(), flight.method_.policy);
-    if (good && state.joinable) {
+    // A nested computation that was given up together with its parent has not failed, and what it
+    // returns is nobody's answer. It may have seen that it is cancelled only if this sees it too.
+    const bool given_up = flight.cancelled();
+    if (!answer.ok() && counters != nullptr && !given_up) ++counters->errors;
+    const bool good = answer.ok() || IsRemembered(answer.status(), flight);
+    if (good && !given_up && state.joinable) {
       Answer::Ref stored = answer.ok() ? *answer : Answer::OfError(answer.status());
       enters = caches_.Insert(flight.method_, flight.key(),
                               {std::move(stored), now, static_cast<float>(took)}, now, removed);
@@ -182,10 +193,11 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
 void MemoCache::OnCancel(Flight& flight, absl::AnyInvocable<void()> f) {
   {
     MutexLock lock(mutex_);
-    if (!flight.cancelled_.load(std::memory_order_relaxed)) {
-      StateOf(flight).on_cancel = std::move(f);
+    if (StateOf(flight).running) {
+      std::swap(StateOf(flight).on_cancel, f);  // what was there is let go after the lock
       return;
     }
+    if (!flight.cancelled_.load(std::memory_order_relaxed)) return;  // it has ended
   }
   f();
 }
@@ -229,14 +241,15 @@ void MemoCache::Abort(const Session* session, MakeError error) {
   {
     MutexLock lock(mutex_);
     for (auto next = running_.begin(); next != running_.end();) {
-      const std::shared_ptr<Flight> flight = *next++;
-      Flight::Waiters& waiters = StateOf(*flight).waiters;
+      const auto here = next++;
+      Flight::Waiters& waiters = StateOf(**here).waiters;
       const auto theirs = std::stable_partition(waiters.begin(), waiters.end(), [&](const auto& w) {
         return session != nullptr && w.session != session;
       });
       aborted.insert(aborted.end(), theirs, waiters.end());
       waiters.erase(theirs, waiters.end());
       if (!waiters.empty()) continue;
+      const std::shared_ptr<Flight> flight = *here;
       End(*flight);
       cancelled.push_back(Cancel(*flight));
       ended.push_back(flight);

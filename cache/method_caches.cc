@@ -1,5 +1,6 @@
 #include "memod/cache/method_caches.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace memod {
@@ -40,7 +41,7 @@ const LruCache::Entry* MethodCaches::Lookup(const MemoizedMethod& method, const 
 
 const LruCache::Entry* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& key,
                                           Time now) const {
-  const OfMethod* of = Find(method.id);
+  const OfMethod* of = Find(method);
   if (of == nullptr) return nullptr;
   const LruCache::Entry* entry = of->cache.lru.Peek(key);
   return entry != nullptr && Expired(method, entry->value, now) ? nullptr : entry;
@@ -74,7 +75,7 @@ bool MethodCaches::Insert(const MemoizedMethod& method, const CacheKey& key, Lru
 }
 
 Receipt MethodCaches::Forget(const MemoizedMethod& method, const CacheKey& key, Removed& removed) {
-  OfMethod* of = Find(method.id);
+  OfMethod* of = Find(method);
   const LruCache::Entry* entry = of == nullptr ? nullptr : of->cache.lru.Peek(key);
   if (entry == nullptr) return {};
   const Receipt receipt = ReceiptOf(*entry);
@@ -201,19 +202,19 @@ CacheInfo MethodCaches::InfoSince(const OfMethod& of, const Counters& since) {
 }
 
 CacheInfo MethodCaches::Info(const MemoizedMethod& method) const {
-  const OfMethod* of = Find(method.id);
+  const OfMethod* of = Find(method);
   return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
                        : InfoSince(*of, of->baseline);
 }
 
 CacheInfo MethodCaches::History(const MemoizedMethod& method) const {
-  const OfMethod* of = Find(method.id);
+  const OfMethod* of = Find(method);
   return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
                        : InfoSince(*of, Counters{});
 }
 
 MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {
-  if (OfMethod* of = Find(method.id)) return *of;
+  if (OfMethod* of = Find(method)) return *of;
   Cache* cache = nullptr;
   for (const auto& c : caches_) {
     if (&c->bounds == method.bounds.get()) cache = c.get();
@@ -225,11 +226,18 @@ MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {
   return *methods_.emplace_back(new OfMethod{method, *cache, {}, {}, {}});
 }
 
-MethodCaches::OfMethod* MethodCaches::Find(uint32_t method) const {
+MethodCaches::OfMethod* MethodCaches::Find(const MemoizedMethod& method) const {
   for (const auto& of : methods_) {
-    if (of->method.id == method) return of.get();
+    if (&of->method == &method) return of.get();
   }
   return nullptr;
+}
+
+MethodCaches::OfMethod& MethodCaches::OwnerOf(const LruCache::Entry& entry) const {
+  const auto it = std::find_if(methods_.begin(), methods_.end(), [&](const auto& of) {
+    return of->method.id == entry.key().method();
+  });
+  return **it;
 }
 
 }  // namespace memod

@@ -50,7 +50,8 @@ class MethodCaches final : private Budget::Member {
 
   // Drops the entry under `key`, if there is one.
   Receipt Forget(const MemoizedMethod& method, const CacheKey& key, Removed& removed);
-  // Drops the entries of `method` (null: all), and counts from zero.
+  // Drops the entries of `method` (null: all), and counts from zero. In one step, but for a method
+  // that shares its cache: then every entry there is looked at.
   Receipt Clear(const MemoizedMethod* method, Garbage& garbage);
 
   // Since the method was last cleared here, or ever.
@@ -95,8 +96,8 @@ class MethodCaches final : private Budget::Member {
   void EvictFrom(Cache& cache, Time now, Removed& removed);
 
   OfMethod& For(const MemoizedMethod& method);
-  OfMethod* Find(uint32_t method) const;
-  OfMethod& OwnerOf(const LruCache::Entry& entry) const { return *Find(entry.key().method()); }
+  OfMethod* Find(const MemoizedMethod& method) const;
+  OfMethod& OwnerOf(const LruCache::Entry& entry) const;
   static CacheInfo InfoSince(const OfMethod& of, const Counters& since);
 
   // Takes what is charged for `went` off everything that it was charged to.

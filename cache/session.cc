@@ -21,14 +21,14 @@ std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
 std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
   struct Counted {
     ~Counted() {
-      const bool counted = self.instance != nullptr;
       self.instance.reset();
-      if (counted) context.instances.fetch_sub(1, std::memory_order_relaxed);
+      context.instances.fetch_sub(1, std::memory_order_relaxed);
     }
     CacheContext& context;
     Self self;
   };
-  if (self.instance != nullptr) context.instances.fetch_add(1, std::memory_order_relaxed);
+  if (self.instance == nullptr) return std::make_shared<const Self>(std::move(self));
+  context.instances.fetch_add(1, std::memory_order_relaxed);
   std::shared_ptr<Counted> counted(new Counted{context, std::move(self)});
   const Self* pointer = &counted->self;
   return std::shared_ptr<const Self>(pointer,
@@ -39,12 +39,11 @@ std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
 
 }  // namespace
 
-Session::Session(std::string id, std::string handle, std::string peer, Metadata metadata,
-                 Time opened_at, OnClose on_close, std::shared_ptr<Incarnation> incarnation)
+Session::Session(std::string id, std::string handle, std::string peer, Time opened_at,
+                 OnClose on_close, std::shared_ptr<Incarnation> incarnation)
     : id_(std::move(id)),
       handle_(std::move(handle)),
       peer_(std::move(peer)),
-      metadata_(std::move(metadata)),
       opened_at_(opened_at),
       on_close_(std::move(on_close)),
       incarnation_(std::move(incarnation)) {}
@@ -57,8 +56,8 @@ std::shared_ptr<Incarnation> Session::incarnation() const {
 SessionTable::SessionTable(CacheContext& context, const Limits& limits)
     : context_(context),
       limits_(limits),
-      shared_(new Incarnation(
-          "", nullptr, MemoCache::Make(context, limits.max_depth, /*guaranteed=*/false), "")) {}
+      shared_(
+          new Incarnation({}, MemoCache::Make(context, limits.max_depth, /*guaranteed=*/false))) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
@@ -81,34 +80,28 @@ absl::Status SessionTable::RoomLocked() const {
 
 // Incarnations
 
-std::shared_ptr<Incarnation> SessionTable::Incarnate(std::string state_type, Self self,
-                                                     std::string shared_key) {
-  return Make(std::move(state_type), OnReaper(context_, std::move(self)), std::move(shared_key));
+Origin SessionTable::MakeOrigin(std::string state_type, Self self,
+                                std::shared_ptr<const SharedKey> shared_key) {
+  return {std::move(state_type), OnReaper(context_, std::move(self)), std::move(shared_key)};
 }
 
-std::shared_ptr<Incarnation> SessionTable::Make(std::string state_type,
-                                                std::shared_ptr<const Self> self,
-                                                std::string shared_key) {
-  return std::shared_ptr<Incarnation>(new Incarnation(
-      std::move(state_type), std::move(self),
-      MemoCache::Make(context_, limits_.max_depth, /*guaranteed=*/true), std::move(shared_key)));
-}
-
-std::shared_ptr<Incarnation> SessionTable::FindShared(std::string_view shared_key) const {
+std::optional<Origin> SessionTable::FindShared(const std::shared_ptr<const SharedKey>& key) const {
   MutexLock lock(mutex_);
-  const auto it = by_shared_key_.find(shared_key);
-  return it == by_shared_key_.end() ? nullptr : it->second.lock();
+  const auto it = by_shared_key_.find(key);
+  if (it == by_shared_key_.end()) return std::nullopt;
+  return *it->second.lock();
 }
 
-std::shared_ptr<Incarnation> SessionTable::Enter(std::shared_ptr<Incarnation> incarnation) {
-  if (!incarnation->shared_key.empty()) {
-    const auto it = by_shared_key_.find(incarnation->shared_key);
-    if (it != by_shared_key_.end()) {
-      incarnation = it->second.lock();
-    } else {
-      // It may be one whose last session has closed meanwhile: its instance is as good as ever, its
-      // cache is detached.
-      incarnation = Make(incarnation->state_type, incarnation->self, incarnation->shared_key);
+std::shared_ptr<Incarnation> SessionTable::Enter(Origin origin) {
+  std::shared_ptr<Incarnation> incarnation;
+  if (origin.shared_key != nullptr) {
+    const auto it = by_shared_key_.find(origin.shared_key);
+    if (it != by_shared_key_.end()) incarnation = it->second.lock();
+  }
+  if (incarnation == nullptr) {
+    incarnation.reset(new Incarnation(
+        std::move(origin), MemoCache::Make(context_, limits_.max_depth, /*guaranteed=*/true)));
+    if (incarnation->shared_key != nullptr) {
       by_shared_key_.emplace(incarnation->shared_key, incarnation);
     }
   }
@@ -118,7 +111,7 @@ std::shared_ptr<Incarnation> SessionTable::Enter(std::shared_ptr<Incarnation> in
 
 Receipt SessionTable::Leave(Incarnation& incarnation) {
   if (--incarnation.sessions_ > 0) return {};
-  if (!incarnation.shared_key.empty()) by_shared_key_.erase(incarnation.shared_key);
+  if (incarnation.shared_key != nullptr) by_shared_key_.erase(incarnation.shared_key);
   const MemoCache::Released released = incarnation.cache->Detach();
   for (const auto& [method, info] : released.history) At(history_, *method) += info.counters;
   return released.receipt;
@@ -132,17 +125,16 @@ int64_t SessionTable::CountSharing(const Session& session) const {
 
 // Sessions
 
-absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(
-    std::shared_ptr<Incarnation> incarnation, Opener opener, Time now, Session::OnClose on_close) {
-  std::shared_ptr<Incarnation> entered;  // so that what it replaces goes after the lock
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::string peer,
+                                                            Time now, Session::OnClose on_close) {
   std::shared_ptr<Session> session;
   MutexLock lock(mutex_);
   if (absl::Status room = RoomLocked(); !room.ok()) return room;
-  entered = Enter(incarnation);
   std::string id = NewId();
   while (by_id_.contains(id)) id = NewId();
-  session.reset(new Session(id, NewHandle(), std::move(opener.peer), std::move(opener.metadata),
-                            now, std::move(on_close), std::move(entered)));
+  // Not moved: what another incarnation takes the place of is let go after the lock.
+  session.reset(
+      new Session(id, NewHandle(), std::move(peer), now, std::move(on_close), Enter(origin)));
   by_id_.emplace(std::move(id), session);
   Guarantee();
   // Within the same step: a Close that finds the session must find its handle, too.
@@ -157,17 +149,23 @@ void SessionTable::Guarantee() {
   context_.bytes.Guarantee(std::min(limits_.guaranteed_bytes, part));
 }
 
-absl::StatusOr<Receipt> SessionTable::Update(Session& session,
-                                             std::shared_ptr<Incarnation> incarnation) {
+absl::StatusOr<Receipt> SessionTable::Update(Session& session, Origin origin) {
   std::shared_ptr<Incarnation> former;  // let go after the lock
   MutexLock lock(mutex_);
   {
     MutexLock session_lock(session.mutex_);
     if (session.incarnation_ == nullptr) return SessionNotFound();
-    former = session.incarnation_;
-    session.incarnation_ = Enter(incarnation);
-    std::erase_if(session.superseded_, [](const auto& cache) { return cache.expired(); });
-    session.superseded_.push_back(former->cache);
+  }
+  // Only here and in Close, under mutex_, the session's incarnation changes.
+  std::shared_ptr<Incarnation> next = Enter(origin);
+  {
+    MutexLock session_lock(session.mutex_);
+    former = std::exchange(session.incarnation_, std::move(next));
+    std::erase_if(session.superseded_, [&](const auto& weak) {
+      const auto cache = weak.lock();
+      return cache == nullptr || cache == former->cache || cache == session.incarnation_->cache;
+    });
+    if (former != session.incarnation_) session.superseded_.push_back(former->cache);
   }
   return Leave(*former);
 }
@@ -290,7 +288,7 @@ std::vector<std::shared_ptr<MemoCache>> SessionTable::Caches() const {
   caches.reserve(by_id_.size() + 1);
   for (const auto& [id, session] : by_id_) {
     const auto incarnation = session->incarnation();
-    if (incarnation->shared_key.empty()) caches.push_back(incarnation->cache);
+    if (incarnation->shared_key == nullptr) caches.push_back(incarnation->cache);
   }
   for (const auto& [key, incarnation] : by_shared_key_) {
     caches.push_back(incarnation.lock()->cache);

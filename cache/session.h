@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -22,27 +23,46 @@
 
 namespace memod {
 
-// What a session is between two changes of its state, or what all sessions are that have equal
-// state, where they share it. Immutable; the cache has its own mutex.
-struct Incarnation {
+// All that the answers of sessions depend on that share their state, compared in full; and its hash,
+// made once.
+struct SharedKey {
+  explicit SharedKey(std::string b) : bytes(std::move(b)), hash(SecretHash(bytes)) {}
+  const std::string bytes;
+  const uint64_t hash;
+
+  // For maps by what the keys say; null is not one.
+  struct Hash {
+    size_t operator()(const std::shared_ptr<const SharedKey>& key) const { return key->hash; }
+  };
+  struct Eq {
+    bool operator()(const std::shared_ptr<const SharedKey>& a,
+                    const std::shared_ptr<const SharedKey>& b) const {
+      return a == b || (a->hash == b->hash && a->bytes == b->bytes);
+    }
+  };
+};
+
+// What a session runs on, before it has anything to remember.
+struct Origin {
   // Type of the state, as in "memo.examples.v1.SlowAdderState"; empty: no instance.
-  const std::string state_type;
+  std::string state_type;
   // Also kept alive by each running computation, as a running method keeps `self`. Wherever its
   // last reference is dropped, it is destroyed on the context's reaper, never on a call's path.
-  const std::shared_ptr<const Self> self;
+  std::shared_ptr<const Self> self;
+  // State scope: sessions with an equal key share what is remembered. Null: it is one session's
+  // own.
+  std::shared_ptr<const SharedKey> shared_key;
+};
+
+// What a session is between two changes of its state, or what all sessions are that have equal
+// state, where they share it. Immutable; the cache has its own mutex.
+struct Incarnation : Origin {
   const std::shared_ptr<MemoCache> cache;
-  // State scope: everything that its answers depend on. Sessions with the same share it. Empty: it
-  // is its one session's own.
-  const std::string shared_key;
 
  private:
   friend class SessionTable;
-  Incarnation(std::string state_type, std::shared_ptr<const Self> self,
-              std::shared_ptr<MemoCache> cache, std::string shared_key)
-      : state_type(std::move(state_type)),
-        self(std::move(self)),
-        cache(std::move(cache)),
-        shared_key(std::move(shared_key)) {}
+  Incarnation(Origin origin, std::shared_ptr<MemoCache> cache)
+      : Origin(std::move(origin)), cache(std::move(cache)) {}
 
   int64_t sessions_ = 0;  // that are on it; guarded by the table's mutex
 };
@@ -61,8 +81,6 @@ class Session {
   // A secret: 256 random bits. Never logged.
   const std::string& handle() const { return handle_; }
   const std::string& peer() const { return peer_; }
-  // What it keeps from the call that opened it, for every computation.
-  const Metadata& metadata() const { return metadata_; }
   Time opened_at() const { return opened_at_; }
 
   // Null once closed.
@@ -70,19 +88,18 @@ class Session {
 
  private:
   friend class SessionTable;
-  Session(std::string id, std::string handle, std::string peer, Metadata metadata, Time opened_at,
-          OnClose on_close, std::shared_ptr<Incarnation> incarnation);
+  Session(std::string id, std::string handle, std::string peer, Time opened_at, OnClose on_close,
+          std::shared_ptr<Incarnation> incarnation);
 
   const std::string id_;
   const std::string handle_;
   const std::string peer_;
-  const Metadata metadata_;
   const Time opened_at_;
   const OnClose on_close_;
 
   mutable Mutex mutex_;
   std::shared_ptr<Incarnation> incarnation_ ABSL_GUARDED_BY(mutex_);  // null once closed
-  // Caches of former states, where calls of this session may still wait.
+  // Caches of former states, where calls of this session may still wait; each once.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -93,7 +110,9 @@ class SessionTable {
   struct Limits {
     int64_t max_sessions = 100'000;
     int max_depth = 1000;  // of nested calls
-    // Of the bytes of all caches; each session has at least this, or an equal part if that is less.
+    // Of the bytes of all caches: a session that holds no more than this, or than an equal part if
+    // that is less, loses nothing to another. (One that holds more may lose a whole entry, and then
+    // hold less.)
     int64_t guaranteed_bytes = 0;
   };
 
@@ -106,28 +125,23 @@ class SessionTable {
   // work; Open looks again.
   absl::Status CheckRoom() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // An incarnation for Open or Update. `shared_key`: see Incarnation.
-  std::shared_ptr<Incarnation> Incarnate(std::string state_type, Self self,
-                                         std::string shared_key = "");
-  // The one that open sessions share by this key; null: there is none. Nothing here keeps it so.
-  std::shared_ptr<Incarnation> FindShared(std::string_view shared_key) const
+  // For Open or Update.
+  Origin MakeOrigin(std::string state_type, Self self,
+                    std::shared_ptr<const SharedKey> shared_key = nullptr);
+  // That of open sessions with this key; nullopt: there are none.
+  std::optional<Origin> FindShared(const std::shared_ptr<const SharedKey>& key) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Opens a session on `incarnation`, or on the one that others share by the same key.
+  // Opens a session on a new incarnation, or on that of sessions with the same shared key.
   // RESOURCE_EXHAUSTED: as many sessions are open as may be.
-  struct Opener {
-    std::string peer;
-    Metadata metadata;
-  };
-  absl::StatusOr<std::shared_ptr<Session>> Open(std::shared_ptr<Incarnation> incarnation,
-                                                Opener opener, Time now, Session::OnClose on_close)
+  absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now,
+                                                Session::OnClose on_close)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Swaps the state in, as in Open; what the former one's cache held is released, unless others
-  // share it.
+  // share it. A shared state that the session has already stays, and so does what is remembered.
   // NOT_FOUND: the session is closed, which it stays.
-  absl::StatusOr<Receipt> Update(Session& session, std::shared_ptr<Incarnation> incarnation)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<Receipt> Update(Session& session, Origin origin) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // nullopt: it was closed already.
   std::optional<Receipt> Close(const std::shared_ptr<Session>& session, CloseReason reason)
@@ -164,11 +178,8 @@ class SessionTable {
 
  private:
   absl::Status RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<Incarnation> Make(std::string state_type, std::shared_ptr<const Self> self,
-                                    std::string shared_key);
-  // One more session is on it, or on the one that it returns instead.
-  std::shared_ptr<Incarnation> Enter(std::shared_ptr<Incarnation> incarnation)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One more session is on what is returned.
+  std::shared_ptr<Incarnation> Enter(Origin origin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One session less; of the last one, what it held is released.
   Receipt Leave(Incarnation& incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Guarantee() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -187,22 +198,23 @@ class SessionTable {
   const std::shared_ptr<Incarnation> shared_;
 
   mutable Mutex handles_mutex_;
-  struct BytesHash {
+  struct HandleHash {
     using is_transparent = void;
-    size_t operator()(std::string_view bytes) const { return SecretHash(bytes); }
+    size_t operator()(std::string_view handle) const { return SecretHash(handle); }
   };
-  struct BytesEq {
+  struct HandleEq {
     using is_transparent = void;
     bool operator()(std::string_view a, std::string_view b) const { return a == b; }
   };
-  absl::flat_hash_map<std::string, std::shared_ptr<Session>, BytesHash, BytesEq> by_handle_
+  absl::flat_hash_map<std::string, std::shared_ptr<Session>, HandleHash, HandleEq> by_handle_
       ABSL_GUARDED_BY(handles_mutex_);
 
   // Lock order: mutex_, then handles_mutex_ or a session's, then a budget's, then a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
-  // Those that sessions share, by their key, which is their own. Weak: the sessions keep them.
-  absl::flat_hash_map<std::string_view, std::weak_ptr<Incarnation>, BytesHash, BytesEq>
+  // Those that sessions share. Weak: the sessions keep them.
+  absl::flat_hash_map<std::shared_ptr<const SharedKey>, std::weak_ptr<Incarnation>, SharedKey::Hash,
+                      SharedKey::Eq>
       by_shared_key_ ABSL_GUARDED_BY(mutex_);
   // Of closed sessions and former states. A session's counters move here in the very step that
   // takes it off by_id_, so that totals never dip.

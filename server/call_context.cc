@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/dispatcher.h"
@@ -35,9 +36,10 @@ absl::Status CallContext::AddAnswerMetadata(std::string_view name, std::string_v
         "the answer's metadata ", Quoted(name),
         " has a value that is not printable ASCII; a name for any bytes ends in -bin"));
   }
+  const std::string lower = absl::AsciiStrToLower({name.data(), name.size()});
   const auto& kept = flight_.method().policy.answer_metadata;
-  if (std::find(kept.begin(), kept.end(), name) != kept.end()) {
-    answer_metadata_.emplace_back(name, value);
+  if (std::find(kept.begin(), kept.end(), lower) != kept.end()) {
+    answer_metadata_.emplace_back(lower, value);
   }
   return absl::OkStatus();
 }

@@ -101,7 +101,8 @@ std::string Values(const memo::v1::KeyExplanation& key, const std::string& name)
   std::string values;
   for (const auto& part : key.parts()) {
     if (part.name() != name) continue;
-    absl::StrAppend(&values, values.empty() ? "" : ", ", part.value());
+    absl::StrAppend(&values, values.empty() ? "" : ", ",
+                    part.digest() || part.name() == "memory" ? part.value() : Quoted(part.value()));
   }
   return values;
 }
@@ -111,20 +112,23 @@ void Compare(const DescribedCall& a, const DescribedCall& b, memo::v1::ExplainKe
   out->set_equal(same_memory && a.key->key() == b.key->key());
   if (out->equal()) return;
   const auto differ = [&](const std::string& name) {
-    const std::string one = Values(out->key(), name), other = Values(out->other(), name);
-    if (one != other) out->add_differences(absl::StrCat(name, ": ", one, " vs ", other));
+    out->add_differences(
+        absl::StrCat(name, ": ", Values(out->key(), name), " vs ", Values(out->other(), name)));
   };
   if (!same_memory) {
-    out->add_differences(absl::StrCat("memory: ", Values(out->key(), "memory"), " vs ",
-                                      Values(out->other(), "memory")));
+    differ("memory");
   }
-  differ("method");
-  if (a.method != b.method) return;
+  if (a.method != b.method) return differ("method");
   for (const std::string& name : a.method->memo.policy.key_metadata) {
-    differ(absl::StrCat("metadata ", name));
+    if (Select(a.key->metadata(), {name}) != Select(b.key->metadata(), {name})) {
+      differ(absl::StrCat("metadata ", name));
+    }
   }
   const std::string &one = a.call->request(), &other = b.call->request();
-  if (a.method->message == nullptr) return differ(std::string(RequestPart(*a.method)));
+  if (a.method->message == nullptr) {
+    if (one != other) differ(std::string(RequestPart(*a.method)));
+    return;
+  }
   for (const std::string& line : a.method->message->Differences(one, other)) {
     out->add_differences(absl::StrCat("request ", line));
   }

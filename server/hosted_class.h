@@ -3,8 +3,7 @@
 //   class SlowAdder {
 //    public:
 //     static absl::StatusOr<std::unique_ptr<SlowAdder>> Create(const SlowAdderState& state);
-//     // or Create(const SlowAdderState&, const memod::Metadata&): with what session.metadata
-//     captured absl::StatusOr<CalculateResponse> Calculate(const CalculateRequest& request) const;
+//     absl::StatusOr<CalculateResponse> Calculate(const CalculateRequest& request) const;
 //   };
 //
 //   memod::Registry registry;
@@ -12,6 +11,9 @@
 //       .Method<&SlowAdder::Calculate>("Calculate", {.max_entries = 1000})
 //       .Function<&Version>("Version");                 // no instance: shared by all sessions
 //   return memod::Main(argc, argv, registry);           // server/main.h
+//
+// A factory may take what session.metadata captured as well: Create(const SlowAdderState& state,
+// const memod::Metadata& captured).
 //
 // Methods are called from many threads at once, on one instance: const must mean thread-safe. A
 // method that throws answers INTERNAL. The instance is destroyed when its session has closed and

@@ -1,5 +1,7 @@
 #include "memod/server/incarnator.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,16 +12,27 @@ namespace memod {
 namespace {
 
 // All that the answers of sessions in state scope depend on. What a session captured of its
-// metadata reaches its computations, so sessions that differ in it share nothing.
-std::string SharedKey(const std::string& type, const std::string& state, const Metadata& metadata) {
-  std::string key;
-  AppendField(type, key);
-  AppendField(state, key);
+// metadata reaches its computations, so sessions that differ in it share nothing. The state comes
+// last, and is taken from here again.
+std::shared_ptr<const SharedKey> KeyOf(const std::string& type, const std::string& state,
+                                       const Metadata& metadata) {
+  std::string captured;
   for (const auto& [name, value] : metadata) {
-    AppendField(name, key);
-    AppendField(value, key);
+    AppendField(name, captured);
+    AppendField(value, captured);
   }
-  return key;
+  std::string key;
+  key.reserve(type.size() + captured.size() + state.size() + 64);
+  AppendField(type, key);
+  AppendField(captured, key);
+  AppendField(state, key);
+  return std::make_shared<const SharedKey>(std::move(key));
+}
+
+std::string_view StateIn(std::string_view key) {
+  TakeField(key);
+  TakeField(key);
+  return TakeField(key);
 }
 
 }  // namespace
@@ -28,7 +41,7 @@ void Incarnator::Make(std::optional<google::protobuf::Any> state, Metadata metad
                       Client client) {
   if (!state) {
     Self self{.instance = nullptr, .metadata = std::move(metadata)};
-    return client.done(env_.sessions.Incarnate("", std::move(self)));
+    return client.done(env_.sessions.MakeOrigin("", std::move(self)));
   }
   const auto size = static_cast<int64_t>(state->value().size());
   if (size > env_.max_state_bytes) {
@@ -42,74 +55,79 @@ void Incarnator::Make(std::optional<google::protobuf::Any> state, Metadata metad
   build->hosted = *hosted;
   build->state = std::move(*state->mutable_value());
   if ((*hosted)->shares_equal_states) {
-    build->shared_key = SharedKey((*hosted)->state_type, build->state, metadata);
+    build->shared_key = KeyOf((*hosted)->state_type, std::exchange(build->state, {}), metadata);
   }
   build->metadata = std::move(metadata);
   build->clients.push_back(std::move(client));
-  if (build->shared_key.empty()) return Submit(build);
-  MakeShared(build);
+  Start(build);
 }
 
-// Of an open session, of a build that is under way, or else by a new one.
-void Incarnator::MakeShared(std::shared_ptr<Build> build) {
-  std::shared_ptr<Incarnation> found;
-  {
-    MutexLock lock(mutex_);
-    const auto [it, is_new] = builds_.try_emplace(build->shared_key, build);
-    if (!is_new) {
-      it->second->clients.push_back(std::move(build->clients.front()));
-      return;
+void Incarnator::Start(const BuildPtr& build) {
+  if (build->shared_key != nullptr) {
+    {
+      MutexLock lock(mutex_);
+      const auto [it, is_new] = builds_.try_emplace(build->shared_key, build);
+      if (!is_new) {
+        for (Client& client : build->clients) it->second->clients.push_back(std::move(client));
+        return;
+      }
     }
-    found = env_.sessions.FindShared(build->shared_key);
+    // A build before this one is over only once its sessions are open, and can be found.
+    if (const auto found = env_.sessions.FindShared(build->shared_key)) {
+      return Succeed(build, *found);
+    }
   }
-  if (found == nullptr) return Submit(std::move(build));
-  Finish(build, found);
-}
-
-void Incarnator::Submit(std::shared_ptr<Build> build) {
   auto job = [this, build](const absl::Status& refused) {
-    // Somebody may have come after nobody wanted it any more.
-    if (absl::IsCancelled(refused) && Wanted(*build)) return Submit(build);
-    Finish(build, refused.ok() ? Run(*build) : Made(refused));
+    if (!refused.ok()) return Fail(build, refused);
+    Run(build);
   };
   env_.pool.Submit(std::move(job), [this, build] { return Wanted(*build); });
 }
 
 bool Incarnator::Wanted(const Build& build) {
-  std::vector<std::function<bool()>> wanted;  // foreign: asked under no lock
-  {
-    MutexLock lock(mutex_);
-    for (const Client& client : build.clients) wanted.push_back(client.wanted);
-  }
-  for (const auto& is_wanted : wanted) {
-    if (is_wanted()) return true;
-  }
-  return false;
+  MutexLock lock(mutex_);
+  return std::any_of(build.clients.begin(), build.clients.end(),
+                     [](const Client& client) { return client.wanted(); });
 }
 
-Incarnator::Made Incarnator::Run(Build& build) {
-  auto instance = CreateInstance(*build.hosted, build.state, build.metadata);
-  if (!instance.ok()) return instance.status();
-  build.state = {};
-  return env_.sessions.Incarnate(
-      build.hosted->state_type,
-      {.instance = *std::move(instance), .metadata = std::move(build.metadata)}, build.shared_key);
+void Incarnator::Run(const BuildPtr& build) {
+  const std::string_view state =
+      build->shared_key == nullptr ? build->state : StateIn(build->shared_key->bytes);
+  auto instance = CreateInstance(*build->hosted, state, build->metadata);
+  if (!instance.ok()) return Fail(build, instance.status());
+  build->state = {};
+  Self self{.instance = *std::move(instance), .metadata = std::move(build->metadata)};
+  Succeed(build,
+          env_.sessions.MakeOrigin(build->hosted->state_type, std::move(self), build->shared_key));
 }
 
-void Incarnator::Finish(const std::shared_ptr<Build>& build, const Made& made) {
-  while (true) {
-    std::vector<Client> clients;
-    {
-      MutexLock lock(mutex_);
-      clients.swap(build->clients);
-      // Until those before have their sessions, newcomers find the build, and then the sessions'.
-      if (clients.empty()) {
-        if (!build->shared_key.empty()) builds_.erase(build->shared_key);
-        return;
-      }
+void Incarnator::Succeed(const BuildPtr& build, const Origin& origin) {
+  // Those who come meanwhile wait, until the first have opened the session that they will find.
+  for (const bool last : {false, true}) {
+    for (Client& client : TakeClients(*build, last)) client.done(origin);
+  }
+}
+
+void Incarnator::Fail(const BuildPtr& build, const absl::Status& error) {
+  const auto again = std::make_shared<Build>(
+      Build{build->hosted, build->metadata, build->state, build->shared_key, {}});
+  for (Client& client : TakeClients(*build, /*last=*/true)) {
+    // Given up because nobody wanted it, but this one came after that.
+    if (absl::IsCancelled(error) && build->shared_key != nullptr && client.wanted()) {
+      again->clients.push_back(std::move(client));
+    } else {
+      client.done(error);
     }
-    for (Client& client : clients) client.done(made);
   }
+  if (!again->clients.empty()) Start(again);
+}
+
+std::vector<Incarnator::Client> Incarnator::TakeClients(Build& build, bool last) {
+  std::vector<Client> clients;
+  MutexLock lock(mutex_);
+  clients.swap(build.clients);
+  if (last && build.shared_key != nullptr) builds_.erase(build.shared_key);
+  return clients;
 }
 
 absl::StatusOr<const HostedService*> Incarnator::ClassOf(const google::protobuf::Any& state) const {

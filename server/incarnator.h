@@ -35,15 +35,16 @@ class Incarnator {
 
   explicit Incarnator(const Environment& environment) : env_(environment) {}
 
-  // Who wants an incarnation.
+  // Who wants to be, or to become, something new.
   struct Client {
-    std::function<bool()> wanted;  // any thread; whether it is still there
+    // Whether it is still there. Any thread; short, and without locks that are held while asking.
+    std::function<bool()> wanted;
     // Told once; on the compute pool, or at once if there is nothing to make.
     //   INVALID_ARGUMENT: no hosted class takes such a state, or it does not decode.
     //   RESOURCE_EXHAUSTED: the state is too large, or the pool's queue is full.
     //   CANCELLED: it was not wanted any more when its turn came.
     //   any other: what the factory returned.
-    absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<Incarnation>>)> done;
+    absl::AnyInvocable<void(absl::StatusOr<Origin>)> done;
   };
   // From `state` (nullopt: one without an instance) and the metadata that was captured when the
   // session was opened.
@@ -51,28 +52,33 @@ class Incarnator {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  using Made = absl::StatusOr<std::shared_ptr<Incarnation>>;
   // A factory that runs, or will, for all who wait.
   struct Build {
     const HostedService* hosted;
-    std::string state;
     Metadata metadata;
-    std::string shared_key;  // empty: it is one client's own
+    std::string state;                            // empty where it is in the key
+    std::shared_ptr<const SharedKey> shared_key;  // null: it is one client's own
     std::vector<Client> clients;
   };
+  using BuildPtr = std::shared_ptr<Build>;
 
   absl::StatusOr<const HostedService*> ClassOf(const google::protobuf::Any& state) const;
-  void MakeShared(std::shared_ptr<Build> build) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Submit(std::shared_ptr<Build> build) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of open sessions, of a build that is under way, or else anew.
+  void Start(const BuildPtr& build) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Wanted(const Build& build) ABSL_LOCKS_EXCLUDED(mutex_);
-  Made Run(Build& build);
-  void Finish(const std::shared_ptr<Build>& build, const Made& made) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Run(const BuildPtr& build) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Succeed(const BuildPtr& build, const Origin& origin) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Fail(const BuildPtr& build, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The clients so far; at the last, nobody can come any more.
+  std::vector<Client> TakeClients(Build& build, bool last) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Environment env_;
 
+  // A leaf, but for Client::wanted.
   Mutex mutex_;
-  // Of shared states; a build's clients are guarded as long as it is in here.
-  absl::flat_hash_map<std::string, std::shared_ptr<Build>> builds_ ABSL_GUARDED_BY(mutex_);
+  // Of shared states. The clients of each are guarded too.
+  absl::flat_hash_map<std::shared_ptr<const SharedKey>, BuildPtr, SharedKey::Hash, SharedKey::Eq>
+      builds_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace memod

@@ -14,7 +14,9 @@ Computation::Computation(std::shared_ptr<Flight> flight, ComputeTimeouts& timeou
 }
 
 Computation::~Computation() {
-  if (flight_ != nullptr) Finish(absl::InternalError("the computation was dropped"));
+  if (flight_ != nullptr)
+    Finish(MemoError(absl::StatusCode::kInternal, memo_error::kDropped,
+                     "the computation was dropped"));
 }
 
 void Computation::Finish(absl::StatusOr<Answer::Ref> answer) {

@@ -18,8 +18,9 @@ struct FinalPolicy {
 };
 
 // INVALID_ARGUMENT: the message has a line for each thing that is wrong:
-//   memod.toml:9: /a.B/D: forward: got "x-tenant", which key.metadata has too; want it in one of
-//   them memod.toml:9: /a.B/D: max_entries: got 5 where /a.B/C (registered), with the same cache
+//   memod.toml:9: /a.B/D: forward: got "x-tenant", which key.metadata has too; want it in one
+//       of them
+//   memod.toml:9: /a.B/D: max_entries: got 5 where /a.B/C (registered), with the same cache
 //       "prices", has 128; want them equal
 //
 // Methods called on sessions with the same type of state, or all in server scope, that name the

@@ -135,9 +135,6 @@ struct Server::Parts {
                          .guaranteed_bytes = config.session.guaranteed_bytes}};
   ComputeTimeouts timeouts;
   Dispatcher dispatcher{sessions, methods, timeouts};
-  ComputePool pool{{.threads = config.compute.threads,
-                    .queue = config.compute.queue,
-                    .max_depth = config.compute.max_depth}};
 
   CallService::Shared calls{dispatcher, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
@@ -145,6 +142,10 @@ struct Server::Parts {
   std::optional<ProxyService> proxy;
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
   SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
+  // Behind all that its jobs use: they have ended before any of that goes.
+  ComputePool pool{{.threads = config.compute.threads,
+                    .queue = config.compute.queue,
+                    .max_depth = config.compute.max_depth}};
   Admin admin{context, sessions, methods};
   AdminService admin_service{admin};
 

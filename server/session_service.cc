@@ -49,7 +49,7 @@ void SessionService::Drain() {
 grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
     CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
   Metadata metadata = Select(context->client_metadata(), env_.captured);
-  const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context, metadata);
+  const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context);
   absl::Status status = env_.sessions.CheckRoom();
   {
     MutexLock lock(mutex_);
@@ -60,12 +60,10 @@ grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSes
     stream->End(status);
     return stream.get();
   }
-  env_.incarnator.Make(TakeState(request), std::move(metadata),
-                       {.wanted = [stream] { return stream->Wanted(); },
-                        .done =
-                            [stream](absl::StatusOr<std::shared_ptr<Incarnation>> made) {
-                              stream->Open(std::move(made));
-                            }});
+  env_.incarnator.Make(
+      TakeState(request), std::move(metadata),
+      {.wanted = [stream] { return stream->Wanted(); },
+       .done = [stream](absl::StatusOr<Origin> made) { stream->Open(std::move(made)); }});
   return stream.get();
 }
 
@@ -79,19 +77,20 @@ ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
                                                 memo::v1::UpdateStateResponse* response) {
   auto session = SessionOf(*context);
   if (!session.ok()) return Reply(context, session.status());
+  const auto incarnation = (*session)->incarnation();
+  if (incarnation == nullptr) return Reply(context, SessionNotFound());
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  auto swap = [=, this,
-               session = *session](absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-    absl::Status status = incarnation.status();
+  auto swap = [=, this, session = *session](absl::StatusOr<Origin> origin) {
+    absl::Status status = origin.status();
     if (status.ok()) {
-      const auto receipt = env_.sessions.Update(*session, *std::move(incarnation));
+      const auto receipt = env_.sessions.Update(*session, *std::move(origin));
       status = receipt.status();
       if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
     }
     reactor->Finish(ToGrpcStatus(status, *context));
   };
   env_.incarnator.Make(
-      TakeState(request), (*session)->metadata(),
+      TakeState(request), incarnation->self->metadata,
       {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(swap)});
   return reactor;
 }

@@ -42,17 +42,18 @@ absl::Status StatusFor(CloseReason reason) {
 
 }  // namespace
 
-void SessionStream::Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) {
-  if (!incarnation.ok()) return End(incarnation.status());
+void SessionStream::Open(absl::StatusOr<Origin> origin) {
+  if (!origin.ok()) return End(origin.status());
+  bool ended = false;
   {
     MutexLock lock(mutex_);
     if (client_gone_) end_ = absl::CancelledError();
-    if (end_) incarnation = nullptr;
+    ended = end_.has_value();
   }
-  if (*incarnation == nullptr) return Advance();
-  const std::string state_type = (*incarnation)->state_type;
+  if (ended) return Advance();
+  const std::string state_type = origin->state_type;
   auto session =
-      sessions_.Open(*std::move(incarnation), {context_.peer(), metadata_}, Clock::now(),
+      sessions_.Open(*std::move(origin), context_.peer(), Clock::now(),
                      [weak = weak_from_this()](const Session& session, CloseReason reason,
                                                const Receipt& receipt) {
                        if (const auto stream = weak.lock())

@@ -23,11 +23,11 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
  public:
   // `service` holds a reference to the stream until gRPC is done with it.
   SessionStream(SessionService& service, SessionTable& sessions,
-                grpc::CallbackServerContext& context, Metadata metadata)
-      : service_(service), sessions_(sessions), context_(context), metadata_(std::move(metadata)) {}
+                grpc::CallbackServerContext& context)
+      : service_(service), sessions_(sessions), context_(context) {}
 
   // Opens the session and tells the client, or ends the stream with the error.
-  void Open(absl::StatusOr<std::shared_ptr<Incarnation>> incarnation) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Open(absl::StatusOr<Origin> origin) ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether the client is still there.
   bool Wanted() ABSL_LOCKS_EXCLUDED(mutex_);
   // Tells the client that the server is about to stop.
@@ -48,7 +48,6 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
   SessionService& service_;
   SessionTable& sessions_;
   grpc::CallbackServerContext& context_;
-  const Metadata metadata_;  // captured for the session
 
   Mutex mutex_;
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);

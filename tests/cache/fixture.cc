@@ -108,26 +108,26 @@ const MemoizedMethod& CacheTest::Method(const Policy& policy) {
   return methods_.emplace_back(id, absl::StrCat("/test.Service/Method", id), policy, bounds);
 }
 
-std::shared_ptr<Incarnation> CacheTest::Incarnate(std::string state, bool shared) {
+Origin CacheTest::MakeOrigin(std::string state, bool shared) {
+  const auto key = shared ? std::make_shared<const SharedKey>("key " + state) : nullptr;
   if (shared) {
-    if (auto incarnation = table_->FindShared("key " + state)) return incarnation;
+    if (auto origin = table_->FindShared(key)) return *origin;
   }
-  const std::string key = shared ? "key " + state : "";
   const auto instance = std::make_shared<Instance>(std::move(state), alive_);
-  return table_->Incarnate("test.State", {.instance = instance, .metadata = {}}, key);
+  return table_->MakeOrigin("test.State", {.instance = instance, .metadata = {}}, key);
 }
 
 CacheTest::SessionPtr CacheTest::Open(std::string state) {
-  return Open(Incarnate(std::move(state), false));
+  return Open(MakeOrigin(std::move(state), false));
 }
 
 CacheTest::SessionPtr CacheTest::OpenShared(std::string state) {
-  return Open(Incarnate(std::move(state), true));
+  return Open(MakeOrigin(std::move(state), true));
 }
 
-CacheTest::SessionPtr CacheTest::Open(std::shared_ptr<Incarnation> incarnation) {
+CacheTest::SessionPtr CacheTest::Open(Origin origin) {
   const auto session =
-      table_->Open(std::move(incarnation), {.peer = "peer", .metadata = {}}, now_,
+      table_->Open(std::move(origin), "peer", now_,
                    [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
   EXPECT_TRUE(session.ok()) << session.status();
   return session.ok() ? *session : nullptr;
@@ -140,13 +140,13 @@ Receipt CacheTest::Close(const SessionPtr& session) {
 }
 
 Receipt CacheTest::Update(const SessionPtr& session, std::string state) {
-  const auto receipt = table_->Update(*session, Incarnate(std::move(state), false));
+  const auto receipt = table_->Update(*session, MakeOrigin(std::move(state), false));
   EXPECT_TRUE(receipt.ok()) << receipt.status();
   return receipt.value_or(Receipt{});
 }
 
 Receipt CacheTest::UpdateShared(const SessionPtr& session, std::string state) {
-  const auto receipt = table_->Update(*session, Incarnate(std::move(state), true));
+  const auto receipt = table_->Update(*session, MakeOrigin(std::move(state), true));
   EXPECT_TRUE(receipt.ok()) << receipt.status();
   return receipt.value_or(Receipt{});
 }

@@ -116,8 +116,8 @@ class CacheTest : public ::testing::Test {
 
  private:
   struct Instance;
-  std::shared_ptr<Incarnation> Incarnate(std::string state, bool shared);
-  SessionPtr Open(std::shared_ptr<Incarnation> incarnation);
+  Origin MakeOrigin(std::string state, bool shared);
+  SessionPtr Open(Origin origin);
   void Start(Caller& caller, MemoCache& cache, const MemoCache::Call& call);
 
   std::atomic<int> alive_{0};

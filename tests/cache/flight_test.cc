@@ -187,6 +187,46 @@ TEST_F(FlightTest, WaitersAreToldUnderNoLock) {
   EXPECT_EQ(curious.told, 3);
 }
 
+// Telling a computation that waits elsewhere
+
+TEST_F(FlightTest, OnCancelIsToldOnceWhenTheLastCallerLeaves) {
+  const auto& m = Method();
+  Caller &first = Call(s_, m, "k"), &second = Call(s_, m, "k");
+  int told = 0;
+  first.flight()->OnCancel([&] { ++told; });
+  first.Leave();
+  EXPECT_EQ(told, 0);
+  second.Leave();
+  EXPECT_EQ(told, 1);
+  first.flight()->OnCancel([&] { ++told; });  // too late to wait for it
+  EXPECT_EQ(told, 2);
+}
+
+TEST_F(FlightTest, OnCancelIsToldOfATimeoutAndAClose) {
+  const auto& m = Method();
+  int told = 0;
+  Caller &late = Call(s_, m, "late"), &closed = Call(s_, m, "closed");
+  late.flight()->OnCancel([&] { ++told; });
+  closed.flight()->OnCancel([&] { ++told; });
+  late.flight()->Abandon(absl::DeadlineExceededError(""));
+  EXPECT_EQ(told, 1);
+  Close(s_);
+  EXPECT_EQ(told, 2);
+}
+
+TEST_F(FlightTest, OnCancelOfAComputationThatHasEndedIsDropped) {
+  const auto& m = Method();
+  Caller& before = Call(s_, m, "before");
+  const auto held = std::make_shared<int>();
+  before.flight()->OnCancel([held] { ADD_FAILURE(); });
+  before.flight()->OnCancel([held] { ADD_FAILURE(); });
+  Finish(before, "v");
+  Caller& after = Call(s_, m, "after");
+  Finish(after, "v");
+  after.flight()->OnCancel([held] { ADD_FAILURE(); });
+  EXPECT_EQ(held.use_count(), 1);
+}
+
 // Leaving
 
 TEST_F(FlightTest, CancelledCallerDoesNotCancelOthers) {

@@ -164,6 +164,28 @@ TEST_F(NestedTest, CancellingTheOuterCallCancelsWhatRunsWithinIt) {
   for (Caller* caller : {&innermost, &nested}) Fail(*caller, absl::StatusCode::kCancelled);
 }
 
+// A method that sees that it is cancelled may return whatever it likes.
+TEST_F(NestedTest, WhatAChainReturnsThatWasGivenUpIsNotRemembered) {
+  const auto& m = Method({.negative = {{absl::StatusCode::kAborted, std::nullopt}}});
+  Caller& outer = Call(s_, m, "k");
+  Caller &partial = CallNested(outer, m, "n"), &error = CallNested(outer, m, "o");
+  outer.Leave();
+  Finish(partial, "a part of it");
+  Fail(error, absl::StatusCode::kAborted);
+  EXPECT_EQ(Get(s_, m, "n"), "miss =n");
+  EXPECT_EQ(Get(s_, m, "o"), "miss =o");
+}
+
+// It may restate an error of its chain, such as that a call needs its own answer.
+TEST_F(NestedTest, ErrorOfANestedCallIsNotRemembered) {
+  const auto& m = Method({.negative = {{absl::StatusCode::kAborted, std::nullopt}}});
+  Caller& outer = Call(s_, m, "k");
+  Fail(CallNested(outer, m, "n"), absl::StatusCode::kAborted);
+  EXPECT_EQ(Get(s_, m, "n"), "miss =n");
+  Fail(outer, absl::StatusCode::kAborted);
+  EXPECT_EQ(Get(s_, m, "k"), "hit ABORTED");
+}
+
 TEST_F(NestedTest, AnOutsidersComputationIsNotCancelledWithTheChain) {
   const auto& m = Method();
   Caller& outer = Call(s_, m, "k");

@@ -118,7 +118,7 @@ TEST_F(SessionTest, OpensAsManyAsMayBe) {
   const absl::Status full = table_->CheckRoom();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(full.message().find(std::to_string(kMaxSessions)), std::string::npos);
-  EXPECT_EQ(table_->Open(table_->Incarnate("", {}), {}, now_, {}).status(), full);
+  EXPECT_EQ(table_->Open(table_->MakeOrigin("", {}), "", now_, {}).status(), full);
   Close(sessions[0]);
   EXPECT_NE(Open(), nullptr);
 }
@@ -130,7 +130,7 @@ TEST_F(SessionTest, IsClosedOnceForGood) {
   Close(s);
   EXPECT_EQ(table_->Close(s, CloseReason::kClosedByAdmin), std::nullopt);
   EXPECT_EQ(closed_, 1);
-  EXPECT_EQ(table_->Update(*s, table_->Incarnate("", {})).status(), SessionNotFound());
+  EXPECT_EQ(table_->Update(*s, table_->MakeOrigin("", {})).status(), SessionNotFound());
   EXPECT_EQ(table_->Clear(s.get(), nullptr), Receipt{});
   EXPECT_EQ(Get(s, Method(), "k"), "miss SESSION_NOT_FOUND");
   EXPECT_EQ(table_->size(), 0);
@@ -140,7 +140,7 @@ TEST_F(SessionTest, OnCloseIsToldTheReasonAndTheReceipt) {
   const auto& m = Method();
   std::vector<std::string> told;
   const auto open = [&] {
-    return *table_->Open(table_->Incarnate("", {}), {}, now_,
+    return *table_->Open(table_->MakeOrigin("", {}), "", now_,
                          [&](const Session& s, CloseReason reason, const Receipt& receipt) {
                            EXPECT_EQ(reason, CloseReason::kClosedByAdmin);
                            EXPECT_EQ(table_->size(), 0);  // under no lock of the table

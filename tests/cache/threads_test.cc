@@ -100,8 +100,8 @@ class ThreadsTest : public ::testing::Test {
 
   void Open(size_t slot) {
     auto opened = std::make_shared<Opened>(++names_);
-    auto incarnation = table_->Incarnate("", {.instance = InstanceOf(opened, 0), .metadata = {}});
-    auto session = table_->Open(std::move(incarnation), {}, Now(),
+    auto incarnation = table_->MakeOrigin("", {.instance = InstanceOf(opened, 0), .metadata = {}});
+    auto session = table_->Open(std::move(incarnation), "", Now(),
                                 [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
     if (!session.ok()) return;
     ++opened_;
@@ -133,7 +133,7 @@ class ThreadsTest : public ::testing::Test {
     MutexLock lock(opened->changing);
     const int state = opened->state + 1;
     auto incarnation =
-        table_->Incarnate("", {.instance = InstanceOf(opened, state), .metadata = {}});
+        table_->MakeOrigin("", {.instance = InstanceOf(opened, state), .metadata = {}});
     if (table_->Update(*opened->session, std::move(incarnation)).ok()) opened->state = state;
   }
 

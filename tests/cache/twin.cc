@@ -40,17 +40,17 @@ std::string Twin::Told(const Outcome& outcome) { return memod::Told(outcome); }
 
 // Sessions
 
-std::shared_ptr<Incarnation> Twin::Incarnate(const std::optional<std::string>& state) {
-  const std::string key = state ? "state " + *state : "";
+Origin Twin::MakeOrigin(const std::optional<std::string>& state) {
+  const auto key = state ? std::make_shared<const SharedKey>("state " + *state) : nullptr;
   if (state) {
-    if (auto shared = table_->FindShared(key)) return shared;
+    if (auto shared = table_->FindShared(key)) return *shared;
   }
-  return table_->Incarnate("", {.instance = std::make_shared<int>(), .metadata = {}}, key);
+  return table_->MakeOrigin("", {.instance = std::make_shared<int>(), .metadata = {}}, key);
 }
 
 void Twin::Open(const std::optional<std::string>& state) {
   auto session =
-      table_->Open(Incarnate(state), {}, now_, [](const Session&, CloseReason, const Receipt&) {});
+      table_->Open(MakeOrigin(state), "", now_, [](const Session&, CloseReason, const Receipt&) {});
   sessions_.push_back(std::make_unique<Pair>(Pair{*std::move(session), model_.Open(state)}));
   ExpectSame();
 }
@@ -66,7 +66,7 @@ void Twin::Close(int session) {
 
 void Twin::Update(int session, const std::optional<std::string>& state) {
   Pair& pair = *sessions_[session];
-  const auto receipt = table_->Update(*pair.session, Incarnate(state));
+  const auto receipt = table_->Update(*pair.session, MakeOrigin(state));
   EXPECT_EQ(*receipt, model_.Update(pair.model, state));
   ExpectSame();
 }

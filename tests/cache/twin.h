@@ -86,7 +86,7 @@ class Twin {
   };
   static std::string Told(const Outcome& outcome);
 
-  std::shared_ptr<Incarnation> Incarnate(const std::optional<std::string>& state);
+  Origin MakeOrigin(const std::optional<std::string>& state);
   int Start(MemoCache& cache, const std::shared_ptr<const Self>& self, const Session* session,
             const Computation* parent, Model::Call call);
   void Return(size_t computation);
