@@ -1,6 +1,5 @@
 #include "memod/server/page/page.h"
 
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,8 +16,8 @@ namespace {
 using memo::v1::CacheInfo;
 
 // A figure that the script draws: its text, and its value as a number.
-std::string Figure(std::string_view id, int64_t value, const std::string& text) {
-  return absl::StrCat("<data id=\"", std::string(id), "\" value=\"", value, "\">", text, "</data>");
+std::string Figure(const char* id, int64_t value, const std::string& text) {
+  return absl::StrCat("<data id=\"figure-", id, "\" value=\"", value, "\">", text, "</data>");
 }
 
 std::string Term(const char* name, const std::string& html) {
@@ -29,26 +28,22 @@ std::string HitRatio(const CacheInfo& info) {
   return Share(info.hits(), info.hits() + info.misses());
 }
 
-std::string Now(const memo::v1::AdminServiceGetCacheInfoResponse& info) {
+std::string Glance(const memo::v1::AdminServiceGetCacheInfoResponse& info) {
   const auto& gauges = info.gauges();
-  const auto& total = info.total();
-  const int64_t lookups = total.hits() + total.misses();
   return absl::StrCat(
-      Term("Sessions", Figure("now-sessions", gauges.sessions(), Count(gauges.sessions()))),
+      Term("Sessions", Figure("sessions", gauges.sessions(), Count(gauges.sessions()))),
       Term("Instances", Count(gauges.instances())), Term("Computing", Count(gauges.flights())),
       Term("Entries", Count(gauges.entries())),
-      Term("Bytes", Figure("now-bytes", gauges.bytes(), Bytes(gauges.bytes()))),
-      Term("Hits", Figure("now-hits", total.hits(), Count(total.hits()))),
-      Term("Lookups", Figure("now-lookups", lookups, Count(lookups))),
-      Term("Hit ratio", HitRatio(total)), Term("Saved", Seconds(total.compute_seconds_saved())));
+      Term("Bytes", Figure("bytes", gauges.bytes(), Bytes(gauges.bytes()))),
+      Term("Hit ratio", HitRatio(info.total())),
+      Term("Saved", Seconds(info.total().compute_seconds_saved())));
 }
 
 // A dotted name, or a method's: its last part is what people look for.
 std::string Name(const std::string& full) {
   const size_t cut = full.find_last_of("./") + 1;  // 0 if there is none
-  return absl::StrCat("<span class=\"dim\">",
-                      absl::StrReplaceAll(Escape(full.substr(0, cut)), {{".", ".<wbr>"}}),
-                      "</span><wbr>", Escape(full.substr(cut)));
+  return absl::StrCat("<span class=\"dim\">", Escape(full.substr(0, cut)), "</span>",
+                      Escape(full.substr(cut)));
 }
 
 std::string Bound(const CacheInfo& info) {
@@ -63,9 +58,9 @@ std::string Cells(const std::vector<std::string>& cells) {
   return html;
 }
 
-std::string MethodCells(const CacheInfo& info, const std::string& bound) {
-  return Cells({Count(info.hits()), Count(info.misses()), HitRatio(info),
-                absl::StrCat(Count(info.currsize()), bound), Bytes(info.bytes()),
+// What follows the hits and the misses in a method's row.
+std::string MoreCells(const CacheInfo& info, const std::string& bound) {
+  return Cells({HitRatio(info), absl::StrCat(Count(info.currsize()), bound), Bytes(info.bytes()),
                 Count(info.evictions()), Count(info.computations()), Count(info.errors()),
                 Seconds(info.compute_seconds_saved())});
 }
@@ -75,14 +70,23 @@ std::string Row(const std::string& key, const std::string& name, const std::stri
                       "</th>", cells, "</tr>\n");
 }
 
-std::string MethodRows(const memo::v1::AdminServiceGetCacheInfoResponse& info) {
+std::string MethodRows(const memo::v1::AdminServiceGetCacheInfoResponse& response) {
   std::string rows;
-  for (const auto& part : info.methods()) {
-    const std::string bound = absl::StrCat(" <span class=\"dim\">", Bound(part.info()), "</span>");
-    absl::StrAppend(&rows,
-                    Row(part.method(), Name(part.method()), MethodCells(part.info(), bound)));
+  for (const auto& method : response.methods()) {
+    const CacheInfo& info = method.info();
+    const std::string bound = absl::StrCat(" <span class=\"dim\">", Bound(info), "</span>");
+    absl::StrAppend(
+        &rows, Row(method.method(), Name(method.method()),
+                   Cells({Count(info.hits()), Count(info.misses())}) + MoreCells(info, bound)));
   }
   return rows;
+}
+
+std::string TotalRow(const CacheInfo& total) {
+  return Row("total", "All methods",
+             Cells({Figure("hits", total.hits(), Count(total.hits())),
+                    Figure("misses", total.misses(), Count(total.misses()))}) +
+                 MoreCells(total, ""));
 }
 
 double AgeOf(const memo::v1::SessionInfo& session) {
@@ -97,10 +101,10 @@ std::string SessionRow(const memo::v1::SessionInfo& session) {
   const std::string state = session.state_type().empty() ? "–" : Name(session.state_type());
   const std::string texts = absl::StrCat("<td class=\"text\">", state, "</td><td class=\"text\">",
                                          Escape(session.peer()), "</td>");
-  return Row(id, link,
-             absl::StrCat(
-                 texts, Cells({Seconds(AgeOf(session)), Count(total.hits()), Count(total.misses()),
-                               HitRatio(total), Count(total.currsize()), Bytes(total.bytes())})));
+  return Row(
+      id, link,
+      absl::StrCat(texts, Cells({Age(AgeOf(session)), Count(total.hits()), Count(total.misses()),
+                                 HitRatio(total), Count(total.currsize()), Bytes(total.bytes())})));
 }
 
 std::string SessionRows(const Content& content) {
@@ -140,9 +144,9 @@ std::string Html(const Content& content) {
       {"{{version}}", MEMOD_VERSION},
       {"{{state}}", state},
       {"{{time}}", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone())},
-      {"{{now}}", Now(content.info)},
+      {"{{glance}}", Glance(content.info)},
       {"{{methods}}", MethodRows(content.info)},
-      {"{{total}}", Row("total", "All methods", MethodCells(content.info.total(), ""))},
+      {"{{total}}", TotalRow(content.info.total())},
       {"{{sessions_shown}}", SessionsShown(content)},
       {"{{sessions}}", SessionRows(content)},
       {"{{pages}}", Pages(content)},

@@ -58,14 +58,14 @@ function show(page) {
 
 // The figures of `page` at this moment.
 function sample(page) {
-  const figure = (id) => page.getElementById(`now-${id}`);
+  const figure = (id) => page.getElementById(`figure-${id}`);
   const value = (id) => Number(figure(id).value);
   const { textContent: bytesText } = figure("bytes");
   const { textContent: sessionsText } = figure("sessions");
   return {
     time: Date.now(),
     hits: value("hits"),
-    lookups: value("lookups"),
+    lookups: value("hits") + value("misses"),
     bytes: value("bytes"),
     bytesText,
     sessions: value("sessions"),
@@ -185,9 +185,10 @@ async function update() {
     if (!answer.ok) throw new Error(answer.statusText);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!paused) take(page);
-  } catch (error) {
+  } catch {
     if (paused) return;
     tell("disconnected", `Disconnected since ${clock()}`);
+    document.getElementById("state").hidden = true; // until it is known again
     document.title = "memod: disconnected";
   }
 }

@@ -37,7 +37,7 @@ TEST(FormatTest, BytesHaveBinaryUnits) {
 
 TEST(FormatTest, SecondsHaveTheUnitOfTheirSize) {
   EXPECT_EQ(Seconds(0), "0 s");
-  EXPECT_EQ(Seconds(1e-9), "<1 µs");
+  EXPECT_EQ(Seconds(1e-9), "&lt;1 µs");
   EXPECT_EQ(Seconds(350e-6), "350 µs");
   EXPECT_EQ(Seconds(0.9994), "999 ms");
   EXPECT_EQ(Seconds(0.9996), "1.0 s");
@@ -47,13 +47,19 @@ TEST(FormatTest, SecondsHaveTheUnitOfTheirSize) {
   EXPECT_EQ(Seconds(86400 * 1500.5), "1,500 d 12 h");
 }
 
+TEST(FormatTest, AgesAreWholeSeconds) {
+  EXPECT_EQ(Age(0.999), "&lt;1 s");
+  EXPECT_EQ(Age(59.999), "59 s");
+  EXPECT_EQ(Age(60), "1 min 0 s");
+}
+
 TEST(FormatTest, ShareIsRoundedNeitherToAllNorToNothing) {
   EXPECT_EQ(Share(0, 0), "–");
   EXPECT_EQ(Share(0, 7), "0.0 %");
   EXPECT_EQ(Share(2, 3), "66.7 %");
   EXPECT_EQ(Share(7, 7), "100.0 %");
-  EXPECT_EQ(Share(99'999, 100'000), ">99.9 %");
-  EXPECT_EQ(Share(1, 100'000), "<0.1 %");
+  EXPECT_EQ(Share(99'999, 100'000), "&gt;99.9 %");
+  EXPECT_EQ(Share(1, 100'000), "&lt;0.1 %");
 }
 
 // A page with a method and a session, all of whose texts are `text`.
