@@ -178,19 +178,28 @@ function take(page) {
   tell("live", "Live");
 }
 
-async function update() {
+function lose() {
+  tell("disconnected", `Disconnected since ${clock()}`);
+  document.getElementById("state").hidden = true; // until it is known again
+  document.title = "memod: disconnected";
+}
+
+// Null if memod does not answer.
+async function ask() {
   try {
     const signal = AbortSignal.timeout(2 * INTERVAL);
     const answer = await fetch(location.href, { cache: "no-store", signal });
-    if (!answer.ok) throw new Error(answer.statusText);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!paused) take(page);
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
   } catch {
-    if (paused) return;
-    tell("disconnected", `Disconnected since ${clock()}`);
-    document.getElementById("state").hidden = true; // until it is known again
-    document.title = "memod: disconnected";
+    return null;
   }
+}
+
+async function update() {
+  const page = await ask();
+  if (paused) return;
+  if (page) take(page);
+  else lose();
 }
 
 async function run() {
