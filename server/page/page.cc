@@ -47,9 +47,9 @@ std::string Name(const std::string& full) {
 }
 
 std::string Bound(const CacheInfo& info) {
-  if (info.has_maxsize()) return absl::StrCat("of ", Count(info.maxsize()));
+  if (info.has_maxsize()) return Count(info.maxsize());
   if (!info.policy().has_max_entries()) return "unbounded";
-  return absl::StrCat("of ", Count(info.policy().max_entries()), " each");
+  return absl::StrCat(Count(info.policy().max_entries()), " each");
 }
 
 std::string Cells(const std::vector<std::string>& cells) {
@@ -60,7 +60,7 @@ std::string Cells(const std::vector<std::string>& cells) {
 
 // What follows the hits and the misses in a method's row.
 std::string MoreCells(const CacheInfo& info, const std::string& bound) {
-  return Cells({HitRatio(info), absl::StrCat(Count(info.currsize()), bound), Bytes(info.bytes()),
+  return Cells({HitRatio(info), Count(info.currsize()), bound, Bytes(info.bytes()),
                 Count(info.evictions()), Count(info.computations()), Count(info.errors()),
                 Seconds(info.compute_seconds_saved())});
 }
@@ -74,10 +74,9 @@ std::string MethodRows(const memo::v1::AdminServiceGetCacheInfoResponse& respons
   std::string rows;
   for (const auto& method : response.methods()) {
     const CacheInfo& info = method.info();
-    const std::string bound = absl::StrCat(" <span class=\"dim\">", Bound(info), "</span>");
-    absl::StrAppend(
-        &rows, Row(method.method(), Name(method.method()),
-                   Cells({Count(info.hits()), Count(info.misses())}) + MoreCells(info, bound)));
+    absl::StrAppend(&rows, Row(method.method(), Name(method.method()),
+                               Cells({Count(info.hits()), Count(info.misses())}) +
+                                   MoreCells(info, Bound(info))));
   }
   return rows;
 }
@@ -86,7 +85,7 @@ std::string TotalRow(const CacheInfo& total) {
   return Row("total", "All methods",
              Cells({Figure("hits", total.hits(), Count(total.hits())),
                     Figure("misses", total.misses(), Count(total.misses()))}) +
-                 MoreCells(total, ""));
+                 MoreCells(total, "–"));
 }
 
 double AgeOf(const memo::v1::SessionInfo& session) {

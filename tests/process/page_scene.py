@@ -69,6 +69,7 @@ class Scene:
         self.leave()
 
     def leave(self):
+        """Ends memod, unless it was killed."""
         self.client.channel.close()
         self.memod.__exit__()
 

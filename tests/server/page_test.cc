@@ -110,9 +110,9 @@ TEST(PageTest, BoundOfAMethodIsToldAsItIs) {
     return Html(content);
   };
   EXPECT_THAT(page_with([](auto& info) { info.mutable_policy()->set_max_entries(128); }),
-              HasSubstr("of 128 each"));
-  EXPECT_THAT(page_with([](auto& info) { info.set_maxsize(5000); }), HasSubstr("of 5,000<"));
-  EXPECT_THAT(page_with([](auto&) {}), HasSubstr("unbounded"));
+              HasSubstr("<td>128 each</td>"));
+  EXPECT_THAT(page_with([](auto& info) { info.set_maxsize(5000); }), HasSubstr("<td>5,000</td>"));
+  EXPECT_THAT(page_with([](auto&) {}), HasSubstr("<td>unbounded</td>"));
 }
 
 }  // namespace
