@@ -94,7 +94,13 @@ function ratio(now) {
 
 const percent = (value) => `${value.toFixed(1)} %`;
 const CHARTS = [
-  { name: "Hit ratio", none: "no calls", top: 100, value: ratio, text: (now) => percent(ratio(now)) },
+  {
+    name: "Hit ratio",
+    none: "no calls",
+    top: 100,
+    value: ratio,
+    text: (now) => percent(ratio(now)),
+  },
   { name: "Bytes", value: (now) => now.bytes, text: (now) => now.bytesText },
   { name: "Sessions", value: (now) => now.sessions, text: (now) => now.sessionsText },
 ].map((chart) => ({ ...chart, ...figure(chart.name) }));

@@ -20,9 +20,13 @@ const CALCULATE = "/memo.examples.v1.SlowAdder/Calculate";
 class Scene {
   static async start() {
     const scene = new Scene();
-    scene.process = spawn(MEMOD_PYTHON, ["-B", path.join(MEMOD_SOURCE_DIR, "tests/process/page_scene.py")], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
+    scene.process = spawn(
+      MEMOD_PYTHON,
+      ["-B", path.join(MEMOD_SOURCE_DIR, "tests/process/page_scene.py")],
+      {
+        stdio: ["pipe", "pipe", "inherit"],
+      },
+    );
     scene.lines = readline.createInterface({ input: scene.process.stdout })[Symbol.asyncIterator]();
     scene.url = `http://${await scene.answer()}/`;
     return scene;
@@ -64,7 +68,10 @@ async function open(options = {}, url = scene.url) {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(SOON);
   const page = await context.newPage();
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
+  page.on(
+    "console",
+    (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()),
+  );
   page.on("pageerror", (error) => complaints.push(String(error)));
   await page.goto(url);
   return page;
@@ -72,9 +79,9 @@ async function open(options = {}, url = scene.url) {
 
 // The texts of a table's body and foot, row by row.
 const rows = (page, table) =>
-  page.locator(`#${table} :is(tbody, tfoot) tr`).evaluateAll((all) =>
-    all.map((row) => [...row.cells].map((cell) => cell.textContent)),
-  );
+  page
+    .locator(`#${table} :is(tbody, tfoot) tr`)
+    .evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
 const text = (page, selector) => page.locator(selector).textContent();
 const until = (page, selector, wanted) =>
   page.waitForFunction(
@@ -87,7 +94,9 @@ const curve = (page, chart) => page.locator("figure .curve").nth(chart).getAttri
 async function judge(page, what) {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() => axe.run());
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+  const found = violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`,
+  );
   assert.deepEqual(found, [], what);
 }
 
@@ -127,7 +136,10 @@ test("with scripts it is live, and its charts move", async () => {
   await until(page, "#figure-sessions", "3");
   assert.equal((await rows(page, "sessions")).length, 3);
   assert.equal(await page.title(), "memod: serving, 3 sessions");
-  assert.equal(await label(page, 0), "Hit ratio in the last 5 minutes: now 80.0 %; lowest 80.0 %, highest 80.0 %");
+  assert.equal(
+    await label(page, 0),
+    "Hit ratio in the last 5 minutes: now 80.0 %; lowest 80.0 %, highest 80.0 %",
+  );
   assert.match(await label(page, 1), /: now \d+ B; lowest 0 B, highest \d+ B$/);
   assert.equal(await label(page, 2), "Sessions in the last 5 minutes: now 3; lowest 1, highest 3");
   const after = await Promise.all([0, 1, 2].map((chart) => curve(page, chart)));
@@ -145,11 +157,16 @@ test("the browser runs nothing but the page's own script", async () => {
   const page = await open();
   await page.evaluate(() => {
     document.body.insertAdjacentHTML("beforeend", "<img src='x:' onerror='window.foreign = 1'>");
-    document.body.append(Object.assign(document.createElement("script"), { text: "window.foreign = 2" }));
+    document.body.append(
+      Object.assign(document.createElement("script"), { text: "window.foreign = 2" }),
+    );
   });
   await page.waitForFunction(() => document.querySelector("img").complete);
   assert.equal(await page.evaluate(() => window.foreign), undefined);
-  assert.ok(complaints.some((complaint) => complaint.includes("Content Security Policy")), String(complaints));
+  assert.ok(
+    complaints.some((complaint) => complaint.includes("Content Security Policy")),
+    String(complaints),
+  );
 });
 
 test("the keyboard reaches everything, in the order of reading, and sees where it is", async () => {
@@ -161,14 +178,19 @@ test("the keyboard reaches everything, in the order of reading, and sees where i
     stops.push(
       await page.evaluate(() => {
         const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
-        const name = document.activeElement.ariaLabel ?? document.activeElement.getAttribute("aria-labelledby");
+        const name =
+          document.activeElement.ariaLabel ??
+          document.activeElement.getAttribute("aria-labelledby");
         return `${name ?? document.activeElement.textContent} ${outlineStyle} ${outlineWidth}`;
       }),
     );
   }
   const names = ["Skip to the figures", "Pause", "cache_info", "sessions", "methods", "metrics"];
   names.push("methods-title", "sessions-title", id);
-  assert.deepEqual(stops, names.map((name) => `${name} solid 3px`));
+  assert.deepEqual(
+    stops,
+    names.map((name) => `${name} solid 3px`),
+  );
 
   // What is live takes nothing away from whoever is in it.
   await scene.do("hit", 3);
@@ -221,7 +243,10 @@ test("it says since when memod is gone, that it is stopping, and that it is back
   const failed = await page.waitForEvent("requestfailed");
   assert.equal(failed.url(), scene.url);
   assert.equal(await text(page, "#connection"), since, "the same moment, however often it tried");
-  assert.ok(complaints.every((complaint) => complaint.includes("ERR_CONNECTION_REFUSED")), String(complaints));
+  assert.ok(
+    complaints.every((complaint) => complaint.includes("ERR_CONNECTION_REFUSED")),
+    String(complaints),
+  );
 
   await scene.do("start");
   await until(page, "#connection", "Live");
@@ -241,7 +266,10 @@ test("of many sessions it shows a page at a time, and is live on each", async ()
   for (const count of [100, 50]) {
     await page.getByRole("link", { name: "Next page" }).click();
     await page.waitForURL(/page_token/);
-    await page.waitForFunction((count) => document.querySelectorAll("#sessions tbody tr").length === count, count);
+    await page.waitForFunction(
+      (count) => document.querySelectorAll("#sessions tbody tr").length === count,
+      count,
+    );
     await see();
   }
   assert.equal(new Set(seen).size, 250);
@@ -255,7 +283,7 @@ test("of many sessions it shows a page at a time, and is live on each", async ()
   assert.deepEqual(complaints, []);
 });
 
-test("axe-core finds nothing, light and dark, with and without scripts, wide and narrow", async () => {
+test("axe-core finds nothing, light and dark, wide and narrow", async () => {
   await scene.do("open", 105);
   await scene.do("work");
   for (const colorScheme of ["light", "dark"]) {
@@ -266,7 +294,9 @@ test("axe-core finds nothing, light and dark, with and without scripts, wide and
       const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wider <= 0, `the page is ${wider} px wider than its window of ${width}`);
       // For people to look at.
-      await page.screenshot({ path: path.join(MEMOD_BINARY_DIR, `page-${colorScheme}-${width}.png`) });
+      await page.screenshot({
+        path: path.join(MEMOD_BINARY_DIR, `page-${colorScheme}-${width}.png`),
+      });
     }
   }
   assert.deepEqual(complaints, []);
@@ -276,7 +306,10 @@ test("what a screen reader meets has names and roles", async () => {
   await scene.do("open", 1);
   const page = await open();
   for (const name of ["Hit ratio", "Bytes", "Sessions"]) {
-    assert.equal(await page.getByRole("img", { name: new RegExp(`^${name} in the last 5 minutes`) }).count(), 1);
+    assert.equal(
+      await page.getByRole("img", { name: new RegExp(`^${name} in the last 5 minutes`) }).count(),
+      1,
+    );
   }
   for (const name of [/^Over all sessions/, /^All that are open/]) {
     assert.equal(await page.getByRole("table", { name }).count(), 1);
@@ -284,7 +317,12 @@ test("what a screen reader meets has names and roles", async () => {
 
   assert.equal(await page.getByRole("rowheader", { name: /SlowAdder\/ ?Calculate$/ }).count(), 1);
   assert.equal(await page.getByRole("navigation", { name: "Pages of sessions" }).count(), 0);
-  for (const role of ["banner", "main", "status"]) assert.equal(await page.getByRole(role).count(), 1, role);
+  for (const role of ["banner", "main", "status"])
+    assert.equal(await page.getByRole(role).count(), 1, role);
   assert.equal(await page.getByRole("navigation", { name: "The same as data" }).count(), 1);
-  assert.equal(await page.locator("[aria-live], [role=alert]").count(), 0, "figures are not announced");
+  assert.equal(
+    await page.locator("[aria-live], [role=alert]").count(),
+    0,
+    "figures are not announced",
+  );
 });
