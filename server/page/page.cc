@@ -58,11 +58,17 @@ std::string Cells(const std::vector<std::string>& cells) {
   return html;
 }
 
+// What a computation takes.
+std::string Mean(const CacheInfo& info) {
+  if (info.computations() == 0) return "–";
+  return Seconds(info.compute_seconds() / static_cast<double>(info.computations()));
+}
+
 // What follows the hits and the misses in a method's row.
 std::string MoreCells(const CacheInfo& info, const std::string& bound) {
   return Cells({HitRatio(info), Count(info.currsize()), bound, Bytes(info.bytes()),
                 Count(info.evictions()), Count(info.computations()), Count(info.errors()),
-                Seconds(info.compute_seconds_saved())});
+                Mean(info), Seconds(info.compute_seconds_saved())});
 }
 
 std::string Row(const std::string& key, const std::string& name, const std::string& cells) {

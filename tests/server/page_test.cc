@@ -13,6 +13,7 @@
 namespace memod::page {
 namespace {
 
+using memo::v1::CacheInfo;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -98,6 +99,15 @@ TEST(PageTest, SaysHowManyOfHowManySessionsItShows) {
   content.sessions.set_next_page_token("abc");
   EXPECT_THAT(Html(content), AllOf(HasSubstr("1 of 100,000 open"),
                                    HasSubstr("href=\"/?page_token=abc\">Next page")));
+}
+
+TEST(PageTest, SaysWhatAComputationTakes) {
+  Content content;
+  CacheInfo& info = *content.info.add_methods()->mutable_info();
+  EXPECT_THAT(Html(content), HasSubstr("<td>–</td><td>0 s</td></tr>"));
+  info.set_computations(4);
+  info.set_compute_seconds(6);
+  EXPECT_THAT(Html(content), HasSubstr("<td>1.5 s</td><td>0 s</td></tr>"));
 }
 
 TEST(PageTest, BoundOfAMethodIsToldAsItIs) {
