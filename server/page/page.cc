@@ -98,14 +98,20 @@ double AgeOf(const memo::v1::SessionInfo& session) {
   return static_cast<double>(session.age().seconds()) + session.age().nanos() / 1e9;
 }
 
+std::string State(const memo::v1::SessionInfo& session) {
+  if (session.state_type().empty()) return "–";
+  if (session.sharing() <= 1) return Name(session.state_type());
+  return absl::StrCat(Name(session.state_type()), ", shared by ", Count(session.sharing()));
+}
+
 std::string SessionRow(const memo::v1::SessionInfo& session) {
   const std::string& id = session.session_id();
   const CacheInfo& total = session.total();
   const std::string link =
       absl::StrCat("<a href=\"/cache_info?session=", Escape(id), "\">", Escape(id), "</a>");
-  const std::string state = session.state_type().empty() ? "–" : Name(session.state_type());
-  const std::string texts = absl::StrCat("<td class=\"text\">", state, "</td><td class=\"text\">",
-                                         Escape(session.peer()), "</td>");
+  const std::string texts =
+      absl::StrCat("<td class=\"text\">", State(session), "</td><td class=\"text\">",
+                   Escape(session.peer()), "</td>");
   return Row(
       id, link,
       absl::StrCat(texts, Cells({Age(AgeOf(session)), Count(total.hits()), Count(total.misses()),

@@ -101,6 +101,17 @@ TEST(PageTest, SaysHowManyOfHowManySessionsItShows) {
                                    HasSubstr("href=\"/?page_token=abc\">Next page")));
 }
 
+TEST(PageTest, SaysWhoSharesAState) {
+  Content content;
+  memo::v1::SessionInfo& session = *content.sessions.add_sessions();
+  EXPECT_THAT(Html(content), HasSubstr("<td class=\"text\">–</td>"));
+  session.set_state_type("a.State");
+  session.set_sharing(1);
+  EXPECT_THAT(Html(content), HasSubstr("</span>State</td>"));
+  session.set_sharing(1234);
+  EXPECT_THAT(Html(content), HasSubstr("</span>State, shared by 1,234</td>"));
+}
+
 TEST(PageTest, SaysWhatAComputationTakes) {
   Content content;
   CacheInfo& info = *content.info.add_methods()->mutable_info();
