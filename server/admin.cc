@@ -51,6 +51,16 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
   return absl::OkStatus();
 }
 
+memo::v1::AdminServiceGetCacheInfoResponse Admin::History() const {
+  memo::v1::AdminServiceGetCacheInfoResponse response;
+  ReportGauges(response.mutable_gauges());
+  const SessionTable::Totals totals = sessions_.GetTotals();
+  ReportCacheInfo(
+      methods_.All(), [&](const Method& method) { return totals.History(method.memo); },
+      response.mutable_total(), response.mutable_methods());
+  return response;
+}
+
 absl::Status Admin::ClearCache(const memo::v1::AdminServiceClearCacheRequest& request,
                                memo::v1::AdminServiceClearCacheResponse* response) {
   const MemoizedMethod* one = nullptr;

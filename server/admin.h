@@ -19,6 +19,9 @@ class Admin {
   // As AdminService says. May take a while: it looks at every session.
   absl::Status GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
                             memo::v1::AdminServiceGetCacheInfoResponse* response) const;
+  // What GetCacheInfo says of the whole server, but for the counters: they are those that no clear
+  // resets.
+  memo::v1::AdminServiceGetCacheInfoResponse History() const;
   absl::Status ClearCache(const memo::v1::AdminServiceClearCacheRequest& request,
                           memo::v1::AdminServiceClearCacheResponse* response);
   absl::Status Forget(const memo::v1::AdminServiceForgetRequest& request,

@@ -1,7 +1,13 @@
 // The administrator's port for people and probes, over HTTP:
-//   GET /cache_info[?session=ID][&method=NAME]   JSON, as AdminService.GetCacheInfo
-//   GET /livez                                   200 as long as the process serves
-//   GET /readyz                                  200; 503 before it serves and once it is stopping
+//   /                                        a page for people: what is remembered, and for whom
+//   /cache_info[?session=ID][&method=NAME]   JSON, as AdminService.GetCacheInfo
+//   /sessions[?page_size=N][&page_token=T]   JSON, as AdminService.ListSessions
+//   /methods                                 JSON, as AdminService.ListMethods
+//   /metrics                                 what was counted, for Prometheus
+//   /livez                                   200 as long as the process serves
+//   /readyz                                  200; 503 before it serves and once it is stopping
+//
+// GET and HEAD; nothing here changes anything, and no handle of a session is ever told.
 #pragma once
 
 #include <functional>

@@ -2,7 +2,7 @@
 //
 //   data port    the hosted services, SessionService, health, reflection
 //   admin port   AdminService, reflection
-//   admin HTTP   /cache_info, /livez, /readyz
+//   admin HTTP   a page, /cache_info, /sessions, /methods, /metrics, probes (admin_http.h)
 #pragma once
 
 #include <memory>

@@ -26,6 +26,7 @@ SERVER_LAYERS = [
     {"main"},
     {"server"},
     {"call_service", "session_service", "session_stream", "admin_service", "admin_http"},
+    {"metrics"},
     {"admin", "cache_report", "calls_in_flight"},
     {"hosted_class", "call_context", "compute_pool"},
     {"dispatcher"},
