@@ -153,8 +153,26 @@ absl::Status Admin::ListMethods(const memo::v1::ListMethodsRequest&,
     info->set_response_type(method->response_type);
     info->set_state_type(method->state_type);
     ReportPolicy(method->memo.policy, info->mutable_policy());
+    info->set_upstream(method->upstream);
   }
   return absl::OkStatus();
+}
+
+memo::v1::ListUpstreamsResponse Admin::ListUpstreams() const {
+  memo::v1::ListUpstreamsResponse response;
+  const Time now = Clock::now();
+  for (const auto& upstream : upstreams_.all()) {
+    memo::v1::UpstreamInfo* info = response.add_upstreams();
+    info->set_name(upstream->name());
+    info->set_target(upstream->target());
+    *info->mutable_services() = {upstream->services().begin(), upstream->services().end()};
+    const Upstream::State state = upstream->state();
+    info->set_connected(state.connected);
+    ReportDuration(std::max(now - state.since, Duration::zero()), info->mutable_state_age());
+    info->set_errors(upstream->errors());  // first: there are never more than calls
+    info->set_calls(upstream->calls());
+  }
+  return response;
 }
 
 absl::StatusOr<std::shared_ptr<Session>> Admin::FindSession(const std::string& id) const {

@@ -7,14 +7,16 @@
 #include "memo/v1/admin.pb.h"
 #include "memod/cache/session.h"
 #include "memod/server/method_table.h"
+#include "memod/server/upstreams.h"
 
 namespace memod {
 
 class Admin {
  public:
   // All outlive it.
-  Admin(CacheContext& context, SessionTable& sessions, const MethodTable& methods)
-      : context_(context), sessions_(sessions), methods_(methods) {}
+  Admin(CacheContext& context, SessionTable& sessions, const MethodTable& methods,
+        const Upstreams& upstreams)
+      : context_(context), sessions_(sessions), methods_(methods), upstreams_(upstreams) {}
 
   // As AdminService says. May take a while: it looks at every session.
   absl::Status GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
@@ -34,6 +36,7 @@ class Admin {
                             memo::v1::ListSessionsResponse* response) const;
   absl::Status ListMethods(const memo::v1::ListMethodsRequest& request,
                            memo::v1::ListMethodsResponse* response) const;
+  memo::v1::ListUpstreamsResponse ListUpstreams() const;
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> FindSession(const std::string& id) const;
@@ -42,6 +45,7 @@ class Admin {
   CacheContext& context_;
   SessionTable& sessions_;
   const MethodTable& methods_;
+  const Upstreams& upstreams_;
 };
 
 }  // namespace memod

@@ -115,11 +115,26 @@ void GetMethods(Admin& admin, const Request& request, Response& response) {
   ReplyJson(status, methods, response);
 }
 
+void GetUpstreams(Admin& admin, const Request& request, Response& response) {
+  ReplyJson(ReadParameters(request, {}), admin.ListUpstreams(), response);
+}
+
+// For probes, which look at the code, and for people.
+void GetReadiness(Admin& admin, bool ready, Response& response) {
+  std::string text = ready ? "ok" : "not ready";
+  const memo::v1::ListUpstreamsResponse upstreams = admin.ListUpstreams();
+  for (const auto& upstream : upstreams.upstreams()) {
+    absl::StrAppend(&text, "\nupstream ", upstream.name(), ": ", upstream.connected() ? "" : "not ",
+                    "connected for ", upstream.state_age().seconds(), " s");
+  }
+  ReplyText(ready ? 200 : 503, text, response);
+}
+
 void GetMetrics(Admin& admin, const Request& request, Response& response) {
   if (absl::Status status = ReadParameters(request, {}); !status.ok()) {
     return ReplyError(status, response);
   }
-  response.set_content(MetricsText(admin.History()), kMetricsType);
+  response.set_content(MetricsText(admin.History(), admin.ListUpstreams()), kMetricsType);
 }
 
 void GetPage(Admin& admin, bool ready, const Request& request, Response& response) {
@@ -128,6 +143,7 @@ void GetPage(Admin& admin, bool ready, const Request& request, Response& respons
   memo::v1::ListSessionsRequest query;
   query.set_page_size(page::kSessions);
   absl::Status status = ReadParameters(request, {Text("page_token", query.mutable_page_token())});
+  content.upstreams = admin.ListUpstreams();
   content.first = query.page_token().empty();
   if (status.ok()) status = admin.GetCacheInfo({}, &content.info);
   if (status.ok()) status = admin.ListSessions(query, &content.sessions);
@@ -152,13 +168,11 @@ Paths MakePaths(Admin& admin, std::function<bool()> ready) {
       {"/cache_info", std::bind(&GetCacheInfo, std::ref(admin), _1, _2)},
       {"/sessions", std::bind(&GetSessions, std::ref(admin), _1, _2)},
       {"/methods", std::bind(&GetMethods, std::ref(admin), _1, _2)},
+      {"/upstreams", std::bind(&GetUpstreams, std::ref(admin), _1, _2)},
       {"/metrics", std::bind(&GetMetrics, std::ref(admin), _1, _2)},
       {"/livez", [](auto&, auto& response) { ReplyText(200, "ok", response); }},
       {"/readyz",
-       [ready](auto&, auto& response) {
-         const bool is_ready = ready();
-         ReplyText(is_ready ? 200 : 503, is_ready ? "ok" : "not ready", response);
-       }},
+       [&admin, ready](auto&, auto& response) { GetReadiness(admin, ready(), response); }},
       {"/page.css", asset(page::kCss, "text/css; charset=utf-8")},
       {"/page.js", asset(page::kJs, "text/javascript; charset=utf-8")},
       {"/icon.svg", asset(page::kIcon, "image/svg+xml")},

@@ -3,9 +3,16 @@
 //   /cache_info[?session=ID][&method=NAME]   JSON, as AdminService.GetCacheInfo
 //   /sessions[?page_size=N][&page_token=T]   JSON, as AdminService.ListSessions
 //   /methods                                 JSON, as AdminService.ListMethods
+//   /upstreams                               JSON, as AdminService.ListUpstreams
 //   /metrics                                 what was counted, for Prometheus
 //   /livez                                   200 as long as the process serves
-//   /readyz                                  200; 503 before it serves and once it is stopping
+//   /readyz                                  200; 503 before it serves and once it is stopping; a
+//                                            line for each upstream, connected or not
+//
+// An upstream that is down leaves memod ready: it still answers what it remembers, what it hosts and
+// what other upstreams compute, and so do all its replicas, none of which would be left. Who wants
+// to know of upstreams looks at memod_upstream_connected, or asks the data port for the health of
+// their services.
 //
 // GET and HEAD; nothing here changes anything, and no handle of a session is ever told.
 #pragma once

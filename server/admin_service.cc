@@ -51,6 +51,15 @@ ServerUnaryReactor* AdminService::ListMethods(CallbackServerContext* context,
   return Answer(context, [=, this] { return admin_.ListMethods(*request, response); });
 }
 
+ServerUnaryReactor* AdminService::ListUpstreams(CallbackServerContext* context,
+                                                const memo::v1::ListUpstreamsRequest*,
+                                                memo::v1::ListUpstreamsResponse* response) {
+  return Answer(context, [=, this] {
+    *response = admin_.ListUpstreams();
+    return absl::OkStatus();
+  });
+}
+
 ServerUnaryReactor* AdminService::Answer(CallbackServerContext* context,
                                          absl::AnyInvocable<absl::Status()> ask) {
   ServerUnaryReactor* reactor = context->DefaultReactor();

@@ -39,6 +39,9 @@ class AdminService final : public memo::v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ListMethods(grpc::CallbackServerContext* context,
                                         const memo::v1::ListMethodsRequest* request,
                                         memo::v1::ListMethodsResponse* response) override;
+  grpc::ServerUnaryReactor* ListUpstreams(grpc::CallbackServerContext* context,
+                                          const memo::v1::ListUpstreamsRequest* request,
+                                          memo::v1::ListUpstreamsResponse* response) override;
 
  private:
   // Answers with what `ask` returns, on the service's thread.

@@ -60,6 +60,7 @@ struct Method {
   ComputeFn compute;
   std::string request_type;
   std::string response_type;
+  std::string upstream = {};  // the name of the one that computes it; empty: it is hosted here
   // How a request reads; null: its message is not known, and the policy does not ask for it.
   std::shared_ptr<const MessageKey> message;
   // By which a nested call finds a hosted method; null: none can.

@@ -13,6 +13,7 @@ namespace {
 
 using memo::v1::CacheInfo;
 using memo::v1::ServerGauges;
+using memo::v1::UpstreamInfo;
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
@@ -89,6 +90,25 @@ constexpr OfServer kOfServer[] = {
      &ServerGauges::flights},
 };
 
+struct OfUpstream {
+  const char* name;
+  MetricType type;
+  const char* help;
+  double (*value)(const UpstreamInfo& info);
+};
+
+constexpr OfUpstream kOfUpstreams[] = {
+    {"memod_upstream_connected", MetricType::Gauge,
+     "1 if any connection to the upstream is up, else 0.",
+     [](const UpstreamInfo& info) -> double { return info.connected() ? 1 : 0; }},
+    {"memod_upstream_calls_total", MetricType::Counter,
+     "Calls to the upstream that have ended: those that passed, and computations.",
+     [](const UpstreamInfo& info) -> double { return info.calls(); }},
+    {"memod_upstream_errors_total", MetricType::Counter,
+     "Calls to the upstream that ended with an error, of whatever kind.",
+     [](const UpstreamInfo& info) -> double { return info.errors(); }},
+};
+
 ClientMetric Sample(MetricType type, double value, std::vector<ClientMetric::Label> labels = {}) {
   ClientMetric metric;
   metric.label = std::move(labels);
@@ -103,13 +123,22 @@ MetricFamily Gauge(const char* name, const char* help, double value,
 
 }  // namespace
 
-std::string MetricsText(const memo::v1::AdminServiceGetCacheInfoResponse& history) {
+std::string MetricsText(const memo::v1::AdminServiceGetCacheInfoResponse& history,
+                        const memo::v1::ListUpstreamsResponse& upstreams) {
   std::vector<MetricFamily> families;
   for (const OfMethod& of : kOfMethods) {
     MetricFamily family{of.name, of.help, of.type, {}};
     for (const auto& method : history.methods()) {
       family.metric.push_back(
           Sample(of.type, of.value(method.info()), {{"method", method.method()}}));
+    }
+    families.push_back(std::move(family));
+  }
+  for (const OfUpstream& of : kOfUpstreams) {
+    if (upstreams.upstreams().empty()) break;
+    MetricFamily family{of.name, of.help, of.type, {}};
+    for (const UpstreamInfo& info : upstreams.upstreams()) {
+      family.metric.push_back(Sample(of.type, of.value(info), {{"upstream", info.name()}}));
     }
     families.push_back(std::move(family));
   }

@@ -113,6 +113,23 @@ absl::Status CannotListen(const std::string& key, const std::string& address) {
       absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
 }
 
+// The services that memod itself serves.
+std::vector<std::string> OwnServices(const Registry& registry) {
+  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health",
+                                  "grpc.reflection.v1alpha.ServerReflection",
+                                  "grpc.reflection.v1.ServerReflection"};
+  for (const auto& service : registry.services()) own.push_back(service->name);
+  return own;
+}
+
+// An upstream serves as long as it is connected: the services it is called for, or under its name
+// whatever nobody else serves.
+void TellHealth(const Upstream& upstream, grpc::HealthCheckServiceInterface& health) {
+  const bool serving = upstream.state().connected;
+  for (const std::string& service : upstream.services()) health.SetServingStatus(service, serving);
+  if (upstream.services().empty()) health.SetServingStatus(upstream.name(), serving);
+}
+
 }  // namespace
 
 // In the order in which they are built on one another.
@@ -138,15 +155,15 @@ struct Server::Parts {
 
   CallService::Shared calls{dispatcher, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
-  std::optional<Upstreams> upstreams;
-  std::optional<ProxyService> proxy;
+  Upstreams upstreams{config.upstreams, OwnServices(registry)};
+  ProxyService proxy{upstreams, calls.calls};
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
   SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
                     .max_depth = config.compute.max_depth}};
-  Admin admin{context, sessions, methods};
+  Admin admin{context, sessions, methods, upstreams};
   AdminService admin_service{admin};
 
   std::atomic<bool> ready{false};
@@ -181,26 +198,16 @@ absl::Status Server::Parts::AddMethods() {
   return absl::OkStatus();
 }
 
-// The services that memod itself serves.
-std::vector<std::string> OwnServices(const Registry& registry) {
-  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health",
-                                  "grpc.reflection.v1alpha.ServerReflection",
-                                  "grpc.reflection.v1.ServerReflection"};
-  for (const auto& service : registry.services()) own.push_back(service->name);
-  return own;
-}
-
 void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies) {
-  upstreams.emplace(config.upstreams, OwnServices(registry));
-  proxy.emplace(*upstreams, calls.calls);
   auto policy = policies.begin();
   for (size_t i = 0; i < config.upstreams.size(); ++i) {
-    Upstream& upstream = *upstreams->all()[i];
+    Upstream& upstream = *upstreams.all()[i];
     std::vector<CallService::Served> served;
     for (const MethodConfig& configured : config.upstreams[i].methods) {
       Method& method = methods.Add(policy->method, policy->policy, policy->state_type);
       method.any_session = policy->policy.scope == Scope::kSession;
       method.compute = MakeUpstreamComputeFn(upstream);
+      method.upstream = upstream.name();
       const bool pass = method.any_session && configured.pass_without_session.value_or(true);
       served.push_back({&method, pass ? &upstream : nullptr});
       ++policy;
@@ -218,7 +225,7 @@ absl::Status Server::Parts::StartData() {
   builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
-  builder.RegisterCallbackGenericService(&*proxy);
+  builder.RegisterCallbackGenericService(&proxy);
   grpc::EnableDefaultHealthCheckService(true);
   data_server = builder.BuildAndStart();
   if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);
@@ -227,6 +234,7 @@ absl::Status Server::Parts::StartData() {
   grpc::health::v1::HealthCheckRequest::descriptor();
   auto* health = data_server->GetHealthCheckService();
   for (const auto& service : registry.services()) health->SetServingStatus(service->name, true);
+  upstreams.Listen([health](Upstream& upstream) { TellHealth(upstream, *health); });
   return absl::OkStatus();
 }
 
@@ -290,7 +298,8 @@ void Server::Drain() {
   Parts& parts = *parts_;
   const Time until = Clock::now() + parts.config.server.drain_timeout;
   parts.ready = false;
-  parts.data_server->GetHealthCheckService()->SetServingStatus(false);
+  // For good, whatever becomes of the upstreams.
+  parts.data_server->GetHealthCheckService()->Shutdown();
   parts.session_service.Drain();
   Log(LogLevel::info, "draining",
       {{"calls", parts.calls.calls.count()}, {"sessions", parts.sessions.size()}});
@@ -303,6 +312,7 @@ void Server::Drain() {
 
 void Server::Stop(Time until) {
   Parts& parts = *parts_;
+  parts.upstreams.Listen(nullptr);
   parts.pool.Stop();
   parts.sessions.CloseAll(CloseReason::kServerStopping);
   // Health watches do not end by themselves: the deadline does it.

@@ -34,13 +34,29 @@ grpc::ChannelArguments Arguments(int index) {
 
 }  // namespace
 
-Upstream::Upstream(const UpstreamConfig& config) : name_(config.name), target_(config.target) {
+Upstream::Upstream(const UpstreamConfig& config)
+    : name_(config.name), target_(config.target), services_(config.services) {
   for (int i = 0; i < config.channels; ++i) {
     channels_.push_back(
         grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(i)));
     channels_.back()->GetState(/*try_to_connect=*/true);
     stubs_.push_back(std::make_unique<Stub>(channels_.back()));
   }
+}
+
+Upstream::~Upstream() { under_way_.WaitIdle(Time::max()); }
+
+Upstream::State Upstream::state() const {
+  MutexLock lock(mutex_);
+  return state_;
+}
+
+bool Upstream::UpdateState() {
+  const bool now = connected();
+  MutexLock lock(mutex_);
+  if (now == state_.connected) return false;
+  state_ = {now, Clock::now()};
+  return true;
 }
 
 bool Upstream::connected() const {

@@ -12,7 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "memod/cache/mutex.h"
+#include "memod/cache/time.h"
+#include "memod/server/calls_in_flight.h"
 #include "memod/server/config.h"
 #include "memod/server/grpc_metadata.h"
 
@@ -23,16 +27,32 @@ class Upstream {
  public:
   using Stub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-  // Connects in the background, now and whenever the connection is lost.
+  // Connects in the background, now; UpstreamWatcher does again whenever a connection is lost.
   explicit Upstream(const UpstreamConfig& config);
+  // Waits for what is `under_way`, which somebody has cancelled.
+  ~Upstream();
 
   const std::string& name() const { return name_; }
   const std::string& target() const { return target_; }
+  // As configured; empty: whatever nobody else serves.
+  const std::vector<std::string>& services() const { return services_; }
   // Over one of the connections, in turn.
   Stub& stub() { return *stubs_[next_.fetch_add(1, std::memory_order_relaxed) % stubs_.size()]; }
 
   // Whether any connection is up.
   bool connected() const;
+  // The same as UpstreamWatcher saw it last, and since when it is so.
+  struct State {
+    bool connected = false;
+    Time since = Clock::now();
+  };
+  State state() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether it is another now.
+  bool UpdateState() ABSL_LOCKS_EXCLUDED(mutex_);
+  const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
+
+  // What nobody but the upstream is waited for: entered while it must not go.
+  CallsInFlight& under_way() { return under_way_; }
   int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
@@ -44,11 +64,16 @@ class Upstream {
  private:
   const std::string name_;
   const std::string target_;
+  const std::vector<std::string> services_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<Stub>> stubs_;
   std::atomic<uint32_t> next_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};
+  CallsInFlight under_way_;
+
+  mutable Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace memod

@@ -11,7 +11,10 @@ Upstreams::Upstreams(const std::vector<UpstreamConfig>& configs, std::vector<std
     for (const std::string& service : config.services) by_service_.emplace(service, upstream);
     if (config.services.empty()) rest_ = upstream;
   }
+  for (const auto& upstream : upstreams_) watcher_.Watch(*upstream);
 }
+
+Upstreams::~Upstreams() { watcher_.Stop(); }
 
 Upstream* Upstreams::Find(std::string_view method) const {
   const size_t slash = method.rfind('/');

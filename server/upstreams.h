@@ -1,14 +1,16 @@
-// The services behind memod, and which of them a call is for. Constant once made; thread-safe.
+// The services behind memod, and which of them a call is for. Thread-safe.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "memod/server/config.h"
 #include "memod/server/upstream.h"
+#include "memod/server/upstream_watcher.h"
 
 namespace memod {
 
@@ -16,6 +18,7 @@ class Upstreams {
  public:
   // `own`: the services that memod itself serves, which no upstream is called for.
   Upstreams(const std::vector<UpstreamConfig>& configs, std::vector<std::string> own);
+  ~Upstreams();
 
   // `method` as in "/pkg.Service/Method". Null: nobody serves it.
   Upstream* Find(std::string_view method) const;
@@ -23,7 +26,11 @@ class Upstreams {
   // In the order of the configuration.
   const std::vector<std::unique_ptr<Upstream>>& all() const { return upstreams_; }
 
+  // See UpstreamWatcher::Listen.
+  void Listen(UpstreamWatcher::Listener listener) { watcher_.Listen(std::move(listener)); }
+
  private:
+  UpstreamWatcher watcher_;  // first, so that it goes last
   std::vector<std::unique_ptr<Upstream>> upstreams_;
   absl::flat_hash_map<std::string, Upstream*> by_service_;  // null: memod's own
   Upstream* rest_ = nullptr;                                // for what nobody else serves

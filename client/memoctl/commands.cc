@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "memo/json.h"
 #include "memo/v1/admin.grpc.pb.h"
 #include "memod/client/memoctl/table.h"
@@ -85,7 +86,8 @@ std::string MethodsText(const memo::v1::ListMethodsResponse& response) {
                {"MAX_BYTES", Align::kRight},
                {"TTL", Align::kRight},
                {"TIMEOUT", Align::kRight},
-               {"COALESCE"}});
+               {"COALESCE"},
+               {"UPSTREAM"}});
   for (const auto& method : response.methods()) {
     const auto& policy = method.policy();
     table.AddRow({method.method(), OrDash(method.state_type()), policy.scope(),
@@ -93,8 +95,25 @@ std::string MethodsText(const memo::v1::ListMethodsResponse& response) {
                   Bound(policy.has_max_entries_total(), policy.max_entries_total()),
                   HumanBytes(policy.max_entry_bytes()),
                   policy.has_ttl() ? HumanSeconds(Seconds(policy.ttl())) : "-",
-                  HumanSeconds(Seconds(policy.compute_timeout())),
-                  policy.coalesce() ? "yes" : "no"});
+                  HumanSeconds(Seconds(policy.compute_timeout())), policy.coalesce() ? "yes" : "no",
+                  OrDash(method.upstream())});
+  }
+  return table.Render();
+}
+
+std::string UpstreamsText(const memo::v1::ListUpstreamsResponse& response) {
+  Table table({{"UPSTREAM"},
+               {"TARGET"},
+               {"CONNECTED"},
+               {"FOR", Align::kRight},
+               {"CALLS", Align::kRight},
+               {"ERRORS", Align::kRight},
+               {"SERVICES"}});
+  for (const auto& upstream : response.upstreams()) {
+    const std::string services = absl::StrJoin(upstream.services(), ",");
+    table.AddRow({upstream.name(), upstream.target(), upstream.connected() ? "yes" : "no",
+                  HumanSeconds(Seconds(upstream.state_age())), absl::StrCat(upstream.calls()),
+                  absl::StrCat(upstream.errors()), services.empty() ? "(all others)" : services});
   }
   return table.Render();
 }
@@ -158,6 +177,12 @@ absl::StatusOr<std::string> ListSessions(AdminPort& admin, const CommandOptions&
 absl::StatusOr<std::string> ListMethods(AdminPort& admin, const CommandOptions& options) {
   return Text(options, admin.Ask(&AdminService::Stub::ListMethods, memo::v1::ListMethodsRequest()),
               &MethodsText);
+}
+
+absl::StatusOr<std::string> ListUpstreams(AdminPort& admin, const CommandOptions& options) {
+  return Text(options,
+              admin.Ask(&AdminService::Stub::ListUpstreams, memo::v1::ListUpstreamsRequest()),
+              &UpstreamsText);
 }
 
 absl::StatusOr<std::string> ClearCache(AdminPort& admin, const CommandOptions& options,

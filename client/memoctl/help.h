@@ -78,6 +78,11 @@ Examples:
   memoctl methods
   memoctl methods -o json | jq '.methods[] | {method, ttl: .policy.ttl}')";
 
+inline constexpr char kUpstreamsExamples[] = R"(
+Examples:
+  memoctl upstreams
+  memoctl upstreams -o json | jq -r '.upstreams[] | select(.connected | not).name')";
+
 inline constexpr char kClearExamples[] = R"(
 Examples:
   memoctl clear                                  everything

@@ -230,11 +230,15 @@ void AddReadCommands(CLI::App& app, CommandLine& line) {
           [&line](AdminPort& admin) { return ListSessions(admin, line.options); });
   AddText(app, line, "methods", "List the memoized methods and their policies", kMethodsExamples,
           [&line](AdminPort& admin) { return ListMethods(admin, line.options); });
+  AddText(app, line, "upstreams", "List the services behind memod, connected or not",
+          kUpstreamsExamples,
+          [&line](AdminPort& admin) { return ListUpstreams(admin, line.options); });
 }
 
 // The command to be repeated is parsed as ever; its text is then taken again and again.
 void AddWatch(CLI::App& app, CommandLine& line) {
-  CLI::App* watch = AddCommand(app, "watch", "Repeat info, sessions or methods", kWatchExamples);
+  CLI::App* watch =
+      AddCommand(app, "watch", "Repeat info, sessions, methods or upstreams", kWatchExamples);
   AddInterval(*watch, line);
   AddReadCommands(*watch, line);
   watch->require_subcommand(1);

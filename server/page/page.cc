@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -94,8 +95,8 @@ std::string TotalRow(const CacheInfo& total) {
                  MoreCells(total, "–"));
 }
 
-double AgeOf(const memo::v1::SessionInfo& session) {
-  return static_cast<double>(session.age().seconds()) + session.age().nanos() / 1e9;
+double Total(const google::protobuf::Duration& age) {
+  return static_cast<double>(age.seconds()) + age.nanos() / 1e9;
 }
 
 std::string State(const memo::v1::SessionInfo& session) {
@@ -112,10 +113,10 @@ std::string SessionRow(const memo::v1::SessionInfo& session) {
   const std::string texts =
       absl::StrCat("<td class=\"text\">", State(session), "</td><td class=\"text\">",
                    Escape(session.peer()), "</td>");
-  return Row(
-      id, link,
-      absl::StrCat(texts, Cells({Age(AgeOf(session)), Count(total.hits()), Count(total.misses()),
-                                 HitRatio(total), Count(total.currsize()), Bytes(total.bytes())})));
+  return Row(id, link,
+             absl::StrCat(texts, Cells({Age(Total(session.age())), Count(total.hits()),
+                                        Count(total.misses()), HitRatio(total),
+                                        Count(total.currsize()), Bytes(total.bytes())})));
 }
 
 std::string SessionRows(const Content& content) {
@@ -126,6 +127,53 @@ std::string SessionRows(const Content& content) {
   if (!rows.empty()) return rows;
   const char* none = content.first ? "No session is open." : "No session is left on this page.";
   return absl::StrCat("        <tr><td class=\"text\" colspan=\"9\">", none, "</td></tr>\n");
+}
+
+std::string UpstreamRow(const memo::v1::UpstreamInfo& upstream) {
+  const auto text = [](const std::string& html) {
+    return absl::StrCat("<td class=\"text\">", html, "</td>");
+  };
+  const std::string services = absl::StrJoin(upstream.services(), ", ");
+  return Row(
+      upstream.name(), Escape(upstream.name()),
+      absl::StrCat(text(Escape(upstream.target())),
+                   text(services.empty() ? "whatever nobody else serves" : Escape(services)),
+                   text(upstream.connected() ? "connected"
+                                             : "<strong class=\"lost\">not connected</strong>"),
+                   Cells({Age(Total(upstream.state_age())), Count(upstream.calls()),
+                          Count(upstream.errors())})));
+}
+
+constexpr char kUpstreamsHead[] = R"(<section>
+  <h2 id="upstreams-title">Upstreams</h2>
+  <div class="scroll" role="region" aria-labelledby="upstreams-title" tabindex="0">
+    <table id="upstreams" data-live>
+      <caption>The services behind memod; calls that have ended</caption>
+      <thead>
+        <tr>
+          <th scope="col">Upstream</th>
+          <th scope="col" class="text">Target</th>
+          <th scope="col" class="text">Services</th>
+          <th scope="col" class="text">State</th>
+          <th scope="col">For</th>
+          <th scope="col">Calls</th>
+          <th scope="col">Errors</th>
+        </tr>
+      </thead>
+      <tbody>
+)";
+
+constexpr char kUpstreamsFoot[] = R"(      </tbody>
+    </table>
+  </div>
+</section>
+)";
+
+std::string Upstreams(const memo::v1::ListUpstreamsResponse& response) {
+  if (response.upstreams().empty()) return "";
+  std::string rows;
+  for (const auto& upstream : response.upstreams()) absl::StrAppend(&rows, UpstreamRow(upstream));
+  return absl::StrCat(kUpstreamsHead, rows, kUpstreamsFoot);
 }
 
 std::string SessionsShown(const Content& content) {
@@ -158,6 +206,10 @@ std::string Html(const Content& content) {
       {"{{glance}}", Glance(content.info)},
       {"{{methods}}", MethodRows(content.info)},
       {"{{total}}", TotalRow(content.info.total())},
+      {"{{upstreams}}", Upstreams(content.upstreams)},
+      {"{{upstreams_link}}", content.upstreams.upstreams().empty()
+                                 ? ""
+                                 : "      <li><a href=\"/upstreams\">upstreams</a></li>\n"},
       {"{{sessions_shown}}", SessionsShown(content)},
       {"{{sessions}}", SessionRows(content)},
       {"{{pages}}", Pages(content)},

@@ -17,7 +17,8 @@ struct Content {
   bool serving = true;  // else it is stopping
   memo::v1::AdminServiceGetCacheInfoResponse info;
   memo::v1::ListSessionsResponse sessions;
-  bool first = true;  // whether these are the first sessions
+  memo::v1::ListUpstreamsResponse upstreams;  // if there are none, nothing is said of them
+  bool first = true;                          // whether these are the first sessions
 };
 
 // HTML, whatever the texts in `content` are.

@@ -61,9 +61,9 @@ TEST_F(MemoctlTest, SessionsFollowsThePages) {
 TEST_F(MemoctlTest, MethodsShowsThePolicies) {
   EXPECT_EQ(Memoctl({"methods"}).out,
             "METHOD                                 STATE                            SCOPE    "
-            "MAX_ENTRIES  MAX_TOTAL  MAX_BYTES  TTL  TIMEOUT  COALESCE\n"
+            "MAX_ENTRIES  MAX_TOTAL  MAX_BYTES  TTL  TIMEOUT  COALESCE  UPSTREAM\n"
             "/memo.examples.v1.SlowAdder/Calculate  memo.examples.v1.SlowAdderState  session  "
-            "        128  unbounded    1.0 MiB    -     5m0s  yes\n");
+            "        128  unbounded    1.0 MiB    -     5m0s  yes       -\n");
 }
 
 TEST_F(MemoctlTest, ClearAndCloseSayWhatWasReleased) {
@@ -122,8 +122,8 @@ TEST_F(MemoctlTest, WrongUsageIsExitCode2) {
 }
 
 TEST_F(MemoctlTest, EveryHelpHasExamples) {
-  for (const auto& command : {"open", "call", "info", "sessions", "methods", "top", "watch",
-                              "forget", "explain", "clear", "close", "completion"}) {
+  for (const auto& command : {"open", "call", "info", "sessions", "methods", "upstreams", "top",
+                              "watch", "forget", "explain", "clear", "close", "completion"}) {
     const Run run = Memoctl({command, "--help"});
     EXPECT_EQ(run.exit, 0);
     EXPECT_THAT(run.out, HasSubstr(std::string("Examples:\n  memoctl ") + command));

@@ -153,7 +153,7 @@ class MemoctlTest(unittest.TestCase):
         self.assertEqual(names, sorted(names))
         self.assertLessEqual({CALCULATE, FIBONACCI, DESCRIBE}, set(names))
         described = methods["methods"][0]
-        self.keys(described, "method request_type response_type state_type policy".split())
+        self.keys(described, "method request_type response_type state_type policy upstream".split())
         self.keys(described["policy"], POLICY)
 
     def call(self, *arguments):

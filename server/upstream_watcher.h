@@ -1,0 +1,57 @@
+// Keeps the connections to upstreams up, and notices when they come and go.
+//
+// Thread-safe; one thread, which sleeps until gRPC tells of a change.
+#pragma once
+
+#include <grpcpp/completion_queue.h>
+
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "memod/cache/mutex.h"
+#include "memod/server/upstream.h"
+
+namespace memod {
+
+class UpstreamWatcher {
+ public:
+  // Told which upstream's state() is another. Called under the watcher's mutex: it neither blocks
+  // nor calls the watcher.
+  using Listener = std::function<void(Upstream& upstream)>;
+
+  // Waits until gRPC has let go of what is watched. So: first Stop, then the end of the upstreams,
+  // then this. (gRPC 1.51 takes no watch back; it ends with its channel.)
+  ~UpstreamWatcher();
+
+  void Watch(Upstream& upstream) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Calls `listener` for every upstream at once, and then with each change. Null: nobody listens;
+  // when this returns, nobody is being told.
+  void Listen(Listener listener) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // From now on upstreams are not looked at.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  struct Connection {
+    Upstream* upstream;
+    grpc::Channel* channel;
+  };
+
+  void Run();
+  // Looks at it, and will again when it is another.
+  void Look(Connection& connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  grpc::CompletionQueue changes_;
+
+  Mutex mutex_;
+  std::deque<Connection> connections_ ABSL_GUARDED_BY(mutex_);
+  Listener listener_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // from the first Watch on
+};
+
+}  // namespace memod
