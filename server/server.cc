@@ -1,6 +1,5 @@
 #include "memod/server/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <netdb.h>
@@ -29,6 +28,7 @@
 #include "memod/server/message_key.h"
 #include "memod/server/method_policies.h"
 #include "memod/server/proxy_service.h"
+#include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
 #include "memod/server/upstream_method.h"
 #include "memod/server/upstreams.h"
@@ -41,6 +41,8 @@ namespace {
 constexpr int64_t kMessageSlack = 64 << 10;
 // Clients ping as often as they like down to this; below it they are cut off ("too many pings").
 constexpr int kMinPingIntervalMs = 500;
+constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
+                                       "grpc.reflection.v1alpha.ServerReflection"};
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
 
@@ -113,11 +115,14 @@ absl::Status CannotListen(const std::string& key, const std::string& address) {
       absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
 }
 
-// The services that memod itself serves.
+std::vector<std::string> AdminServices() {
+  return {"memo.v1.AdminService", kReflection[0], kReflection[1]};
+}
+
+// The services that memod itself serves to clients.
 std::vector<std::string> OwnServices(const Registry& registry) {
-  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health",
-                                  "grpc.reflection.v1alpha.ServerReflection",
-                                  "grpc.reflection.v1.ServerReflection"};
+  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health", kReflection[0],
+                                  kReflection[1]};
   for (const auto& service : registry.services()) own.push_back(service->name);
   return own;
 }
@@ -165,6 +170,16 @@ struct Server::Parts {
                     .max_depth = config.compute.max_depth}};
   Admin admin{context, sessions, methods, upstreams};
   AdminService admin_service{admin};
+  const std::vector<std::unique_ptr<grpc::Service>> data_reflection =
+      MakeReflection([own = ReflectionSource{OwnServices(registry), CompiledInFiles()}, this] {
+        std::vector<ReflectionSource> sources = upstreams.ReflectionSources();
+        sources.insert(sources.begin(), own);
+        return sources;
+      });
+  const std::vector<std::unique_ptr<grpc::Service>> admin_reflection =
+      MakeReflection([own = ReflectionSource{AdminServices(), CompiledInFiles()}] {
+        return std::vector<ReflectionSource>{own};
+      });
 
   std::atomic<bool> ready{false};
   int port = 0;
@@ -225,6 +240,7 @@ absl::Status Server::Parts::StartData() {
   builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
+  for (const auto& service : data_reflection) builder.RegisterService(service.get());
   builder.RegisterCallbackGenericService(&proxy);
   grpc::EnableDefaultHealthCheckService(true);
   data_server = builder.BuildAndStart();
@@ -244,6 +260,7 @@ absl::Status Server::Parts::StartAdmin() {
   SetCommonOptions(config, builder);
   builder.AddListeningPort(config.admin.listen, grpc::InsecureServerCredentials(), &admin_port);
   builder.RegisterService(&admin_service);
+  for (const auto& service : admin_reflection) builder.RegisterService(service.get());
   grpc::EnableDefaultHealthCheckService(false);
   admin_server = builder.BuildAndStart();
   if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
@@ -264,11 +281,6 @@ absl::Status Server::Check(const Config& config, const Registry& registry) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
                                                       const Registry& registry) {
-  static const bool once = [] {
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  (void)once;
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(config, registry)));
   Parts& parts = *server->parts_;
   if (absl::Status status = parts.AddMethods(); !status.ok()) return status;
@@ -312,7 +324,7 @@ void Server::Drain() {
 
 void Server::Stop(Time until) {
   Parts& parts = *parts_;
-  parts.upstreams.Listen(nullptr);
+  parts.upstreams.Stop();
   parts.pool.Stop();
   parts.sessions.CloseAll(CloseReason::kServerStopping);
   // Health watches do not end by themselves: the deadline does it.

@@ -21,20 +21,19 @@ void UpstreamWatcher::Watch(Upstream& upstream) {
 
 void UpstreamWatcher::Listen(Listener listener) {
   MutexLock lock(mutex_);
-  listener_ = std::move(listener);
-  if (!listener_) return;
   const Upstream* told = nullptr;
   for (const Connection& connection : connections_) {
     if (connection.upstream == told) continue;
-    listener_(*connection.upstream);
+    listener(*connection.upstream);
     told = connection.upstream;
   }
+  listeners_.push_back(std::move(listener));
 }
 
 void UpstreamWatcher::Stop() {
   MutexLock lock(mutex_);
   stopped_ = true;
-  listener_ = nullptr;
+  listeners_.clear();
 }
 
 void UpstreamWatcher::Run() {
@@ -52,7 +51,8 @@ void UpstreamWatcher::Look(Connection& connection) {
   const grpc_connectivity_state state = connection.channel->GetState(/*try_to_connect=*/true);
   connection.channel->NotifyOnStateChange(state, gpr_inf_future(GPR_CLOCK_REALTIME), &changes_,
                                           &connection);
-  if (connection.upstream->UpdateState() && listener_) listener_(*connection.upstream);
+  if (!connection.upstream->UpdateState()) return;
+  for (const Listener& listener : listeners_) listener(*connection.upstream);
 }
 
 }  // namespace memod

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "memod/cache/mutex.h"
@@ -27,11 +28,10 @@ class UpstreamWatcher {
 
   void Watch(Upstream& upstream) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Calls `listener` for every upstream at once, and then with each change. Null: nobody listens;
-  // when this returns, nobody is being told.
+  // Calls `listener` for every upstream at once, and then with each change until Stop.
   void Listen(Listener listener) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // From now on upstreams are not looked at.
+  // From now on upstreams are not looked at. When this returns, nobody is being told of them.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -48,7 +48,7 @@ class UpstreamWatcher {
 
   Mutex mutex_;
   std::deque<Connection> connections_ ABSL_GUARDED_BY(mutex_);
-  Listener listener_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // from the first Watch on

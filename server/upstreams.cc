@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace memod {
 
 Upstreams::Upstreams(const std::vector<UpstreamConfig>& configs, std::vector<std::string> own) {
@@ -11,10 +13,35 @@ Upstreams::Upstreams(const std::vector<UpstreamConfig>& configs, std::vector<std
     for (const std::string& service : config.services) by_service_.emplace(service, upstream);
     if (config.services.empty()) rest_ = upstream;
   }
-  for (const auto& upstream : upstreams_) watcher_.Watch(*upstream);
+  for (const auto& upstream : upstreams_) {
+    types_.push_back(std::make_unique<UpstreamTypes>(*upstream));
+    watcher_.Watch(*upstream);
+  }
+  watcher_.Listen([this](Upstream& upstream) {
+    for (size_t i = 0; i < upstreams_.size(); ++i) {
+      if (upstreams_[i].get() == &upstream && upstream.state().connected) types_[i]->Ask();
+    }
+  });
 }
 
-Upstreams::~Upstreams() { watcher_.Stop(); }
+Upstreams::~Upstreams() { Stop(); }
+
+std::vector<ReflectionSource> Upstreams::ReflectionSources() const {
+  std::vector<ReflectionSource> sources;
+  for (size_t i = 0; i < upstreams_.size(); ++i) {
+    ReflectionSource& source = sources.emplace_back();
+    source.services = upstreams_[i]->services();
+    const UpstreamTypes::Files files = types_[i]->files();
+    if (files == nullptr) continue;
+    source.files = {files, &files->database()};
+    if (!source.services.empty()) continue;
+    for (const std::string& service : files->services()) {
+      if (Find(absl::StrCat("/", service, "/")) != upstreams_[i].get()) continue;
+      source.services.push_back(service);
+    }
+  }
+  return sources;
+}
 
 Upstream* Upstreams::Find(std::string_view method) const {
   const size_t slash = method.rfind('/');

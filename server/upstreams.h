@@ -9,7 +9,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "memod/server/config.h"
+#include "memod/server/reflection.h"
 #include "memod/server/upstream.h"
+#include "memod/server/upstream_types.h"
 #include "memod/server/upstream_watcher.h"
 
 namespace memod {
@@ -25,13 +27,20 @@ class Upstreams {
 
   // In the order of the configuration.
   const std::vector<std::unique_ptr<Upstream>>& all() const { return upstreams_; }
+  UpstreamTypes& types(size_t index) const { return *types_[index]; }
+
+  // What each is called for, and what is known of that.
+  std::vector<ReflectionSource> ReflectionSources() const;
 
   // See UpstreamWatcher::Listen.
   void Listen(UpstreamWatcher::Listener listener) { watcher_.Listen(std::move(listener)); }
+  // See UpstreamWatcher::Stop.
+  void Stop() { watcher_.Stop(); }
 
  private:
   UpstreamWatcher watcher_;  // first, so that it goes last
   std::vector<std::unique_ptr<Upstream>> upstreams_;
+  std::vector<std::unique_ptr<UpstreamTypes>> types_;       // of each
   absl::flat_hash_map<std::string, Upstream*> by_service_;  // null: memod's own
   Upstream* rest_ = nullptr;                                // for what nobody else serves
 };

@@ -1,0 +1,69 @@
+#include "memod/server/proto_files.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "memod/server/config_values.h"
+
+namespace memod {
+
+using google::protobuf::FileDescriptorProto;
+using google::protobuf::FileDescriptorSet;
+using google::protobuf::MethodDescriptor;
+
+absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Make(
+    std::vector<std::string> services, const FileDescriptorSet& files) {
+  std::shared_ptr<ProtoFiles> made(new ProtoFiles());
+  made->services_ = std::move(services);
+  for (const FileDescriptorProto& file : files.file()) {
+    if (made->database_.Add(file)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "file ", Shown(file.name()), " is there twice, or has a name that another file has"));
+  }
+  return made;
+}
+
+absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Load(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  FileDescriptorSet files;
+  if (!stream) return absl::InvalidArgumentError(std::strerror(errno));
+  if (!files.ParseFromIstream(&stream) || files.file().empty()) {
+    return absl::InvalidArgumentError("not a FileDescriptorSet, as protoc and buf write it");
+  }
+  std::vector<std::string> services;
+  for (const FileDescriptorProto& file : files.file()) {
+    const std::string package = file.package().empty() ? "" : file.package() + ".";
+    for (const auto& service : file.service()) services.push_back(package + service.name());
+  }
+  return Make(std::move(services), files);
+}
+
+absl::StatusOr<const MethodDescriptor*> ProtoFiles::FindMethod(std::string_view name) const {
+  const std::string dotted = absl::StrReplaceAll(std::string(name.substr(1)), {{"/", "."}});
+  if (const MethodDescriptor* method = pool_.FindMethodByName(dotted)) return method;
+  const std::string fault = faults_.first();
+  return absl::NotFoundError(
+      absl::StrCat("no method ", std::string(name), fault.empty() ? "" : absl::StrCat(" (", fault, ")")));
+}
+
+const google::protobuf::ServiceDescriptor* ProtoFiles::FindService(const std::string& name) const {
+  return pool_.FindServiceByName(name);
+}
+
+void ProtoFiles::Faults::AddError(const std::string& file, const std::string& element,
+                                  const google::protobuf::Message*, ErrorLocation,
+                                  const std::string& message) {
+  MutexLock lock(mutex_);
+  if (first_.empty()) first_ = absl::StrCat(file, ": ", element, ": ", message);
+}
+
+std::string ProtoFiles::Faults::first() const {
+  MutexLock lock(mutex_);
+  return first_;
+}
+
+}  // namespace memod
