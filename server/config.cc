@@ -112,9 +112,13 @@ class Loader {
 
  private:
   void LoadSection(const std::string& path, const TomlSection& section);
-  // Of [[method]] and [[upstream.method]]: `kind` is what its keys are called by.
+  // Of [[method]] and [[upstream.method]]: `kind` is what its keys are called by, `method` what it
+  // says where the section does not.
   MethodConfig LoadMethod(const std::string& path, const TomlSection& section,
-                          const std::string& kind);
+                          const std::string& kind, MethodConfig method = {});
+  Lines LoadMethodKeys(const std::string& path, const std::vector<TomlEntry>& entries,
+                       const std::string& kind, MethodConfig& method);
+  void LoadDefaults(const std::string& path, const TomlSection& section, UpstreamConfig& upstream);
   void LoadUpstream(const std::string& path, const TomlSection& section);
   void CheckUpstream(const UpstreamConfig& upstream);
   void CheckName(const MethodConfig& method, const std::string& kind);
@@ -208,23 +212,25 @@ void Loader::LoadSection(const std::string& path, const TomlSection& section) {
 void Loader::LoadUpstream(const std::string& path, const TomlSection& section) {
   UpstreamConfig upstream;
   upstream.where = absl::StrCat(path, ":", section.line);
+  LoadDefaults(path, section, upstream);
   config_.upstreams.push_back(upstream);  // so that the names of its methods are seen to be taken
   for (const TomlEntry& entry : section.entries) {
     const std::string name = "upstream." + entry.name;
     if (const Key<UpstreamConfig>* key = FindKey(UpstreamKeys(), entry.name)) {
       Assign(*key, upstream, entry.value, At(path, entry.line) + name);
-    } else if (entry.name != "method") {
+    } else if (entry.name != "method" && entry.name != "defaults") {
       std::vector<std::string> names = Names(UpstreamKeys());
       names.push_back("method");
+      names.push_back("defaults");
       Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
             Suggestion(entry.name, names, "upstream."));
-    } else if (entry.elements.empty()) {
+    } else if (entry.name == "method" && entry.elements.empty()) {
       Error(At(path, entry.line), name, ": got ", entry.value.shown,
             "; want sections [[upstream.method]]");
     }
     if (entry.name != "method") continue;
     for (const TomlSection& method : entry.elements) {
-      upstream.methods.push_back(LoadMethod(path, method, "upstream.method"));
+      upstream.methods.push_back(LoadMethod(path, method, "upstream.method", upstream.defaults));
       config_.upstreams.back().methods = upstream.methods;
     }
   }
@@ -257,14 +263,9 @@ void Loader::CheckUpstream(const UpstreamConfig& upstream) {
 }
 
 MethodConfig Loader::LoadMethod(const std::string& path, const TomlSection& section,
-                                const std::string& kind) {
-  MethodConfig method;
+                                const std::string& kind, MethodConfig method) {
   method.where = absl::StrCat(path, ":", section.line);
-  Lines lines;
-  for (const auto& [name, entry] : Flat(section.entries)) {
-    lines[name] = entry->line;
-    LoadMethodKey(path, name, *entry, kind, method);
-  }
+  const Lines lines = LoadMethodKeys(path, section.entries, kind, method);
   if (!lines.count("name")) {
     Error(method.where, ": ", kind, ".name: missing; want ",
           FindKey(MethodKeys(), "name")->allowed);
@@ -272,6 +273,40 @@ MethodConfig Loader::LoadMethod(const std::string& path, const TomlSection& sect
   CheckName(method, kind);
   CheckContradictions(path, method, lines, kind);
   return method;
+}
+
+// What is given in the file goes over what `method` says: a whole list, a whole table.
+Lines Loader::LoadMethodKeys(const std::string& path, const std::vector<TomlEntry>& entries,
+                             const std::string& kind, MethodConfig& method) {
+  Lines lines;
+  const auto flat = Flat(entries);
+  for (const auto& [name, entry] : flat) {
+    if (name == "negative" || name.starts_with("negative.")) method.negative.reset();
+  }
+  for (const auto& [name, entry] : flat) {
+    lines[name] = entry->line;
+    LoadMethodKey(path, name, *entry, kind, method);
+  }
+  return lines;
+}
+
+void Loader::LoadDefaults(const std::string& path, const TomlSection& section,
+                          UpstreamConfig& upstream) {
+  constexpr char kKind[] = "upstream.defaults";
+  for (const TomlEntry& entry : section.entries) {
+    if (entry.name != "defaults") continue;
+    if (!entry.table) {
+      Error(At(path, entry.line), kKind, ": got ", entry.value.shown,
+            "; want a section [upstream.defaults]");
+      continue;
+    }
+    upstream.defaults.where = absl::StrCat(path, ":", entry.line);
+    const Lines lines = LoadMethodKeys(path, *entry.table, kKind, upstream.defaults);
+    if (lines.count("name")) {
+      Error(At(path, lines.at("name")), kKind, ".name: want it left out: it is for all methods");
+    }
+    CheckContradictions(path, upstream.defaults, lines, kKind);
+  }
 }
 
 void Loader::LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
@@ -296,10 +331,13 @@ void Loader::LoadMethodKey(const std::string& path, const std::string& name, con
 // say together.
 void Loader::CheckContradictions(const std::string& path, const MethodConfig& method,
                                  const Lines& lines, const std::string& kind) {
-  if (method.key_ignore && !method.key_ignore->empty() && method.key_mode == KeyMode::kBytes) {
+  // What is in the defaults of an upstream has no line here.
+  if (method.key_ignore && !method.key_ignore->empty() && method.key_mode == KeyMode::kBytes &&
+      lines.count("key.ignore") && lines.count("key.mode")) {
     Error(At(path, lines.at("key.ignore")), kind, ".key.ignore: got a list with ", kind,
           ".key.mode = \"bytes\" (", path, ":", lines.at("key.mode"), "); want \"message\" there");
   }
+  if (!lines.count("key.metadata") || !lines.count("forward")) return;
   if (!method.key_metadata || !method.forward) return;
   for (const std::string& name : *method.forward) {
     if (!absl::c_linear_search(*method.key_metadata, name)) continue;

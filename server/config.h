@@ -62,6 +62,12 @@ struct UpstreamConfig {
   std::vector<std::string> services;
   int channels = 1;                   // connections
   std::vector<MethodConfig> methods;  // [[upstream.method]]: those that are memoized
+  std::string descriptor_set;         // a FileDescriptorSet; empty: it is asked by reflection
+  // Each unary method with idempotency_level = NO_SIDE_EFFECTS is memoized, listed or not.
+  bool memoize_no_side_effects = false;
+  // [upstream.defaults], without a name: what goes for all that are memoized, and is in `methods`
+  // already where they do not say otherwise.
+  MethodConfig defaults;
 
   bool operator==(const UpstreamConfig&) const = default;
 };

@@ -219,6 +219,10 @@ Key<MethodConfig> NegativeKey(absl::StatusCode code, const Kind<std::optional<Du
   return {name, kind.allowed, "", "how long this error is remembered", set, !fault.empty()};
 }
 
+bool IsFileName(std::string_view text) {
+  return !text.empty() && text.find('\0') == std::string_view::npos;
+}
+
 bool IsHttpAddress(std::string_view text) { return text.empty() || ParseHostPort(text); }
 
 // gRPC and protobuf count bytes of a message in an int.
@@ -315,6 +319,11 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
                  ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
                  "the services that it is called for; left out: all that nobody else serves"),
       SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
+      SectionKey("descriptor_set", &U::descriptor_set,
+                 Text("a file such as \"pricing.binpb\"", IsFileName), "",
+                 "what its services and messages are; left out: it is asked by reflection"),
+      SectionKey("memoize_no_side_effects", &U::memoize_no_side_effects, Boolean(), "false",
+                 "memoize its methods with idempotency_level = NO_SIDE_EFFECTS, listed or not"),
   };
   return keys;
 }

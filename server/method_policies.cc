@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -77,11 +79,6 @@ FinalPolicy OfUpstream(const UpstreamConfig& upstream, const MethodConfig& confi
         "scope: got \"state\"; want \"session\" or \"server\": sessions have a state only for "
         "hosted classes");
   }
-  if (policy.policy.key_mode == KeyMode::kMessage) {
-    error(
-        "key.mode: got \"message\", or key.ignore; want \"bytes\": an upstream's messages are not "
-        "known here");
-  }
   const auto& keyed = policy.policy.key_metadata;
   const bool by_caller = std::find(keyed.begin(), keyed.end(), "authorization") != keyed.end();
   if (policy.policy.scope == Scope::kServer && !by_caller && !config.is_public.value_or(false)) {
@@ -93,9 +90,98 @@ FinalPolicy OfUpstream(const UpstreamConfig& upstream, const MethodConfig& confi
   return policy;
 }
 
+void CheckMessage(const google::protobuf::Descriptor& type, const FinalPolicy& policy,
+                  google::protobuf::MessageFactory* factory, std::vector<std::string>& errors) {
+  const auto message = MessageKey::Make(type, policy.policy.key_ignore, factory);
+  if (message.ok()) return;
+  for (const auto line : absl::StrSplit(message.status().message(), '\n')) {
+    errors.push_back(absl::StrCat(policy.where, ": ", policy.method, ": key.ignore: ", line));
+  }
+}
+
+// Against what is known of its upstream. A service that is not described at all is taken on trust,
+// as long as its messages need not be known.
+void CheckDescribed(const FinalPolicy& policy, const ProtoFiles& files,
+                    std::vector<std::string>& errors) {
+  const auto method = files.FindMethod(policy.method);
+  if (method.ok() && ((*method)->client_streaming() || (*method)->server_streaming())) {
+    errors.push_back(absl::StrCat(policy.where, ": ", policy.method, ": want a unary method"));
+  } else if (method.ok()) {
+    CheckMessage(*(*method)->input_type(), policy, &files.factory(), errors);
+  } else if (policy.policy.key_mode == KeyMode::kMessage ||
+             files.FindService(std::string(ServiceOf(policy.method))) != nullptr) {
+    errors.push_back(absl::StrCat(policy.where, ": ", policy.method,
+                                  ": the upstream's descriptors have ", method.status().message()));
+  }
+}
+
+bool IsServedBy(const UpstreamConfig& upstream, const Config& config, const Registry& registry,
+                const std::string& service) {
+  const auto has = [&service](const UpstreamConfig& each) {
+    return absl::c_linear_search(each.services, service);
+  };
+  if (!upstream.services.empty()) return has(upstream);
+  const auto is_it = [&service](const auto& hosted) { return hosted->name == service; };
+  return !service.starts_with("grpc.reflection.") && service != "grpc.health.v1.Health" &&
+         service != "memo.v1.SessionService" && !absl::c_any_of(registry.services(), is_it) &&
+         !absl::c_any_of(config.upstreams, has);
+}
+
 }  // namespace
 
+absl::StatusOr<UpstreamFiles> LoadDescriptorSets(const Config& config) {
+  UpstreamFiles all;
+  std::vector<std::string> errors;
+  for (const UpstreamConfig& upstream : config.upstreams) {
+    all.emplace_back();
+    if (upstream.descriptor_set.empty()) continue;
+    auto files = ProtoFiles::Load(upstream.descriptor_set);
+    if (files.ok()) {
+      all.back() = *std::move(files);
+    } else {
+      errors.push_back(absl::StrCat(upstream.where, ": upstream.descriptor_set: got \"",
+                                    upstream.descriptor_set, "\"; ", files.status().message()));
+    }
+  }
+  if (!errors.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+  return all;
+}
+
+bool NeedsFiles(const UpstreamConfig& upstream) {
+  return upstream.memoize_no_side_effects ||
+         absl::c_any_of(upstream.methods, [](const MethodConfig& method) {
+           return method.Apply(Policy{}).key_mode == KeyMode::kMessage;
+         });
+}
+
+Config WithImpliedMethods(Config config, const UpstreamFiles& files, const Registry& registry) {
+  for (size_t i = 0; i < config.upstreams.size(); ++i) {
+    UpstreamConfig& upstream = config.upstreams[i];
+    if (!upstream.memoize_no_side_effects || files[i] == nullptr) continue;
+    std::set<std::string> listed;
+    for (const MethodConfig& method : upstream.methods) listed.insert(method.name);
+    for (const std::string& name : files[i]->services()) {
+      const auto* service = files[i]->FindService(name);
+      if (service == nullptr || !IsServedBy(upstream, config, registry, name)) continue;
+      for (int m = 0; m < service->method_count(); ++m) {
+        const auto& method = *service->method(m);
+        MethodConfig implied = upstream.defaults;
+        implied.name = absl::StrCat("/", name, "/", method.name());
+        implied.where = upstream.where;
+        if (method.client_streaming() || method.server_streaming()) continue;
+        if (method.options().idempotency_level() !=
+            google::protobuf::MethodOptions::NO_SIDE_EFFECTS) {
+          continue;
+        }
+        if (listed.insert(implied.name).second) upstream.methods.push_back(std::move(implied));
+      }
+    }
+  }
+  return config;
+}
+
 absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
+                                                         const UpstreamFiles& files,
                                                          const Registry& registry) {
   if (absl::Status status = registry.Check(); !status.ok()) return status;
   std::map<std::string, const MethodConfig*> configured;
@@ -111,14 +197,12 @@ absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
       } else {
         Override(*override.mapped(), policy, errors);
       }
-      const auto message = MessageKey::Make(*method.request, policy.policy.key_ignore);
-      if (message.ok()) continue;
-      for (const auto line : absl::StrSplit(message.status().message(), '\n')) {
-        errors.push_back(absl::StrCat(policy.where, ": ", policy.method, ": key.ignore: ", line));
-      }
+      CheckMessage(*method.request, policy, google::protobuf::MessageFactory::generated_factory(),
+                   errors);
     }
   }
-  for (const UpstreamConfig& upstream : config.upstreams) {
+  for (size_t i = 0; i < config.upstreams.size(); ++i) {
+    const UpstreamConfig& upstream = config.upstreams[i];
     for (const auto& service : registry.services()) {
       const auto& services = upstream.services;
       if (std::find(services.begin(), services.end(), service->name) == services.end()) continue;
@@ -127,6 +211,7 @@ absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
     }
     for (const MethodConfig& method : upstream.methods) {
       policies.push_back(OfUpstream(upstream, method, registry, errors));
+      if (files[i] != nullptr) CheckDescribed(policies.back(), *files[i], errors);
     }
   }
   for (const auto& [name, method] : configured) {

@@ -22,9 +22,9 @@ INFO = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
 
 
 @contextlib.contextmanager
-def pricing_server():
+def pricing_server(port=0):
     """Yields the port of a server with gRPC's own reflection, which is v1alpha."""
-    command = [os.environ["PRICING_SERVER"], "127.0.0.1:0"]
+    command = [os.environ["PRICING_SERVER"], f"127.0.0.1:{port}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         yield int(server.stdout.readline())
         server.stdin.close()
@@ -125,9 +125,8 @@ class UpstreamReflectionTest(unittest.TestCase):
         )
         self.serve(upstream("one", first.port, ["a.Talk"]) + upstream("two", second.port))
         eventually("b.Talk", lambda: "b.Talk" in self.services())
-        eventually(
-            "a.Talk is described", lambda: self.files(*self.ask({"file_containing_symbol": "a.Talk"}))
-        )
+        a_talk = {"file_containing_symbol": "a.Talk"}
+        eventually("a.Talk is described", lambda: self.files(*self.ask(a_talk)))
         for package in ("a", "b"):
             by_symbol, by_name = self.ask(
                 {"file_containing_symbol": f"{package}.Talk"}, {"file_by_filename": taken}
