@@ -19,6 +19,11 @@ std::string MetadataKey(const std::vector<std::string>& names, const Metadata& m
   return key;
 }
 
+std::string MessagePart(const Method& method, std::string_view request) {
+  const bool outdated = method.message_outdated != nullptr && method.message_outdated->load();
+  return outdated ? MessageKey::OfBytes(request) : method.message->Of(request);
+}
+
 }  // namespace
 
 Metadata Select(const Metadata& from, const std::vector<std::string>& names) {
@@ -40,7 +45,11 @@ CallKey::CallKey(const Method& method, std::string_view request, MetadataReader 
     return;
   }
   bytes_ = MetadataKey(policy.key_metadata, metadata_);
-  bytes_.append(by_message ? method.message->Of(request) : request);
+  if (by_message) {
+    bytes_.append(MessagePart(method, request));
+  } else {
+    bytes_.append(request);
+  }
   request_ = request;
   key_.emplace(method.memo.id, bytes_);
 }

@@ -31,11 +31,6 @@ bool IsCompiledIn(const Descriptor& type) {
   return type.file()->pool() == google::protobuf::DescriptorPool::generated_pool();
 }
 
-std::string KeyOfBytes(std::string_view request) {
-  std::string key(1, kIsBytes);
-  return key.append(request);
-}
-
 // Where a path goes on behind `field`; null: nowhere.
 const Descriptor* Within(const FieldDescriptor& field) {
   return field.is_map() ? field.message_type()->map_value()->message_type() : field.message_type();
@@ -177,11 +172,16 @@ absl::StatusOr<MessageKey::Path> MessageKey::Resolve(const Descriptor& type,
   return path;
 }
 
+std::string MessageKey::OfBytes(std::string_view request) {
+  std::string key(1, kIsBytes);
+  return key.append(request);
+}
+
 std::string MessageKey::Of(std::string_view request) const {
   const std::unique_ptr<Message> message = ParseKey(request);
   const size_t size = message ? message->ByteSizeLong() : 0;
   // Repacked, a request can outgrow what protobuf encodes.
-  if (!message || size >= INT_MAX) return KeyOfBytes(request);
+  if (!message || size >= INT_MAX) return OfBytes(request);
   std::string key;
   key.reserve(1 + size);
   key.push_back(kIsMessage);

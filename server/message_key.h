@@ -51,6 +51,9 @@ class MessageKey {
   // request is decoded and encoded again: what message_key_benchmark measures.
   std::string Of(std::string_view request) const;
 
+  // The key of a request while it is not known what it is. It equals none of Of.
+  static std::string OfBytes(std::string_view request);
+
   // --- For people. Of a method whose key is bytes: made with nothing to ignore. ---
 
   // What the key of the request holds, on one line of ASCII, cut where it is very long.

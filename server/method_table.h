@@ -3,6 +3,7 @@
 // Filled when the server starts, constant and so thread-safe from then on.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -63,6 +64,9 @@ struct Method {
   std::string upstream = {};  // the name of the one that computes it; empty: it is hosted here
   // How a request reads; null: its message is not known, and the policy does not ask for it.
   std::shared_ptr<const MessageKey> message;
+  // Set while an upstream says that its messages are others than `message` knows: keys are bytes
+  // then, since fields may mean something else. Null: that cannot be.
+  std::shared_ptr<std::atomic<bool>> message_outdated = nullptr;
   // By which a nested call finds a hosted method; null: none can.
   const void* tag = nullptr;
 };

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,8 +48,8 @@ absl::StatusOr<const MethodDescriptor*> ProtoFiles::FindMethod(std::string_view 
   const std::string dotted = absl::StrReplaceAll(std::string(name.substr(1)), {{"/", "."}});
   if (const MethodDescriptor* method = pool_.FindMethodByName(dotted)) return method;
   const std::string fault = faults_.first();
-  return absl::NotFoundError(
-      absl::StrCat("no method ", std::string(name), fault.empty() ? "" : absl::StrCat(" (", fault, ")")));
+  return absl::NotFoundError(absl::StrCat("no method ", std::string(name),
+                                          fault.empty() ? "" : absl::StrCat(" (", fault, ")")));
 }
 
 const google::protobuf::ServiceDescriptor* ProtoFiles::FindService(const std::string& name) const {
@@ -59,6 +61,50 @@ void ProtoFiles::Faults::AddError(const std::string& file, const std::string& el
                                   const std::string& message) {
   MutexLock lock(mutex_);
   if (first_.empty()) first_ = absl::StrCat(file, ": ", element, ": ", message);
+}
+
+namespace {
+
+// Without what only matters elsewhere: options, names in JSON, comments.
+std::string Define(const google::protobuf::FieldDescriptor& field) {
+  std::string definition = absl::StrCat("  ", field.number(), " ", field.name(), " ",
+                                        static_cast<int>(field.label()), " ", field.type_name());
+  if (field.message_type() != nullptr) {
+    absl::StrAppend(&definition, " ", field.message_type()->full_name());
+  }
+  if (field.containing_oneof() != nullptr) {
+    absl::StrAppend(&definition, " of ", field.containing_oneof()->name());
+  }
+  if (const auto* type = field.enum_type(); type != nullptr) {
+    absl::StrAppend(&definition, " ", type->full_name());
+    for (int i = 0; i < type->value_count(); ++i) {
+      absl::StrAppend(&definition, " ", type->value(i)->number());
+    }
+  }
+  return definition;
+}
+
+void Define(const google::protobuf::Descriptor& type, std::map<std::string, std::string>& defined) {
+  std::string& definition = defined[type.full_name()];
+  if (!definition.empty()) return;
+  definition = absl::StrCat(google::protobuf::FileDescriptor::SyntaxName(type.file()->syntax()),
+                            type.options().map_entry() ? " map" : "", "\n");
+  std::set<std::string> fields;  // in whatever order they are declared
+  for (int i = 0; i < type.field_count(); ++i) fields.insert(Define(*type.field(i)));
+  for (const std::string& field : fields) absl::StrAppend(&definition, field, "\n");
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (const auto* inner = type.field(i)->message_type()) Define(*inner, defined);
+  }
+}
+
+}  // namespace
+
+std::string Definition(const google::protobuf::Descriptor& type) {
+  std::map<std::string, std::string> defined;
+  Define(type, defined);
+  std::string text;
+  for (const auto& [name, definition] : defined) absl::StrAppend(&text, name, ":\n", definition);
+  return text;
 }
 
 std::string ProtoFiles::Faults::first() const {

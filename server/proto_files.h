@@ -67,4 +67,7 @@ class ProtoFiles {
   mutable google::protobuf::DynamicMessageFactory factory_;
 };
 
+// What messages of the type can be, they and all that is in them: equal texts mean the same bytes.
+std::string Definition(const google::protobuf::Descriptor& type);
+
 }  // namespace memod

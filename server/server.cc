@@ -30,6 +30,7 @@
 #include "memod/server/proxy_service.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
+#include "memod/server/upstream_messages.h"
 #include "memod/server/upstream_method.h"
 #include "memod/server/upstreams.h"
 
@@ -43,8 +44,6 @@ constexpr int64_t kMessageSlack = 64 << 10;
 constexpr int kMinPingIntervalMs = 500;
 constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
                                        "grpc.reflection.v1alpha.ServerReflection"};
-// For upstreams to connect and say what their methods are, where memod cannot start without.
-constexpr Duration kDescriptionTime = std::chrono::seconds(10);
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
 
@@ -137,26 +136,14 @@ void TellHealth(const Upstream& upstream, grpc::HealthCheckServiceInterface& hea
   if (upstream.services().empty()) health.SetServingStatus(upstream.name(), serving);
 }
 
-// What its messages are. Checked before: the fields of key_ignore are there.
-void Describe(const std::shared_ptr<const ProtoFiles>& files, Method& method) {
-  const auto described = files->FindMethod(method.memo.name);
-  if (!described.ok()) return;
-  method.request_type = (*described)->input_type()->full_name();
-  method.response_type = (*described)->output_type()->full_name();
-  auto message = MessageKey::Make(*(*described)->input_type(), method.memo.policy.key_ignore,
-                                  &files->factory());
-  if (message.ok()) method.message = std::make_shared<MessageKey>(*std::move(message));
-}
-
 }  // namespace
 
 // In the order in which they are built on one another.
 struct Server::Parts {
   Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
 
-  absl::StatusOr<UpstreamFiles> KnownFiles();
   absl::Status AddMethods();
-  void AddUpstreams(const std::vector<FinalPolicy>& policies);
+  void AddUpstreams(const std::vector<FinalPolicy>& policies, const UpstreamFiles& files);
   absl::Status StartData();
   absl::Status StartAdmin();
 
@@ -176,7 +163,6 @@ struct Server::Parts {
   std::vector<std::unique_ptr<CallService>> call_services;
   Upstreams upstreams{config.upstreams, OwnServices(registry)};
   ProxyService proxy{upstreams, calls.calls};
-  UpstreamFiles files;  // as they were at the start: those that keys are made by
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
   SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
   // Behind all that its jobs use: they have ended before any of that goes.
@@ -204,30 +190,10 @@ struct Server::Parts {
   std::unique_ptr<AdminHttp> http;
 };
 
-absl::StatusOr<UpstreamFiles> Server::Parts::KnownFiles() {
-  auto known = LoadDescriptorSets(config);
-  if (!known.ok()) return known.status();
-  const Time until = Clock::now() + kDescriptionTime;
-  for (size_t i = 0; i < config.upstreams.size(); ++i) {
-    const UpstreamConfig& upstream = config.upstreams[i];
-    if ((*known)[i] != nullptr || !NeedsFiles(upstream)) continue;
-    auto files = upstreams.types(i).Await(until);
-    if (!files.ok()) {
-      return absl::UnavailableError(absl::StrCat(
-          upstream.where, ": upstream ", upstream.name, " (", upstream.target,
-          ") does not say what its methods are, which key.mode = \"message\", key.ignore and ",
-          "memoize_no_side_effects need: ", files.status().message(),
-          "; with upstream.descriptor_set memod starts without asking it"));
-    }
-    (*known)[i] = *std::move(files);
-  }
-  return known;
-}
-
 absl::Status Server::Parts::AddMethods() {
-  auto known = KnownFiles();
+  auto known = KnownFiles(config, registry, upstreams);
   if (!known.ok()) return known.status();
-  files = *std::move(known);
+  const UpstreamFiles& files = *known;
   config = WithImpliedMethods(std::move(config), files, registry);
   const auto policies = CheckedPolicies(config, files, registry);
   if (!policies.ok()) return policies.status();
@@ -248,25 +214,28 @@ absl::Status Server::Parts::AddMethods() {
     }
     call_services.push_back(std::make_unique<CallService>(calls, of_service));
   }
-  AddUpstreams({policy, policies->end()});
+  AddUpstreams({policy, policies->end()}, files);
   return absl::OkStatus();
 }
 
-void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies) {
+void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies,
+                                 const UpstreamFiles& files) {
   auto policy = policies.begin();
   for (size_t i = 0; i < config.upstreams.size(); ++i) {
     Upstream& upstream = *upstreams.all()[i];
     std::vector<CallService::Served> served;
+    std::vector<Method*> described;
     for (const MethodConfig& configured : config.upstreams[i].methods) {
       Method& method = methods.Add(policy->method, policy->policy, policy->state_type);
       method.any_session = policy->policy.scope == Scope::kSession;
       method.compute = MakeUpstreamComputeFn(upstream);
       method.upstream = upstream.name();
-      if (files[i] != nullptr) Describe(files[i], method);
+      described.push_back(&method);
       const bool pass = method.any_session && configured.pass_without_session.value_or(true);
       served.push_back({&method, pass ? &upstream : nullptr});
       ++policy;
     }
+    if (files[i] != nullptr) DescribeMethods(files[i], described, upstreams.types(i));
     call_services.push_back(std::make_unique<CallService>(calls, served));
   }
 }
@@ -316,9 +285,7 @@ absl::Status Server::Parts::StartAdmin() {
 }
 
 absl::Status Server::Check(const Config& config, const Registry& registry) {
-  const auto files = LoadDescriptorSets(config);
-  if (!files.ok()) return files.status();
-  return CheckedPolicies(WithImpliedMethods(config, *files, registry), *files, registry).status();
+  return CheckedDescriptorSets(config, registry).status();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,

@@ -35,7 +35,7 @@ grpc::ChannelArguments Arguments(int index) {
 }  // namespace
 
 Upstream::Upstream(const UpstreamConfig& config)
-    : name_(config.name), target_(config.target), services_(config.services) {
+    : name_(config.name), target_(config.target), services_(config.services), up_(config.channels) {
   for (int i = 0; i < config.channels; ++i) {
     channels_.push_back(
         grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(i)));
@@ -46,13 +46,27 @@ Upstream::Upstream(const UpstreamConfig& config)
 
 Upstream::~Upstream() { under_way_.WaitIdle(Time::max()); }
 
+Upstream::Stub& Upstream::stub() {
+  const size_t next = next_.fetch_add(1, std::memory_order_relaxed);
+  for (size_t i = 0; i < stubs_.size(); ++i) {
+    const size_t at = (next + i) % stubs_.size();
+    if (up_[at].load(std::memory_order_relaxed)) return *stubs_[at];
+  }
+  return *stubs_[next % stubs_.size()];
+}
+
 Upstream::State Upstream::state() const {
   MutexLock lock(mutex_);
   return state_;
 }
 
 bool Upstream::UpdateState() {
-  const bool now = connected();
+  bool now = false;
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    const bool up = channels_[i]->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;
+    up_[i].store(up, std::memory_order_relaxed);
+    now = now || up;
+  }
   MutexLock lock(mutex_);
   if (now == state_.connected) return false;
   state_ = {now, Clock::now()};

@@ -36,8 +36,8 @@ class Upstream {
   const std::string& target() const { return target_; }
   // As configured; empty: whatever nobody else serves.
   const std::vector<std::string>& services() const { return services_; }
-  // Over one of the connections, in turn.
-  Stub& stub() { return *stubs_[next_.fetch_add(1, std::memory_order_relaxed) % stubs_.size()]; }
+  // Over one of the connections, in turn; those that are up go first.
+  Stub& stub();
 
   // Whether any connection is up.
   bool connected() const;
@@ -67,6 +67,7 @@ class Upstream {
   const std::vector<std::string> services_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<Stub>> stubs_;
+  std::vector<std::atomic<bool>> up_;  // of each channel, as UpdateState saw it
   std::atomic<uint32_t> next_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};

@@ -191,7 +191,10 @@ void UpstreamTypes::Ended(bool v1, absl::StatusOr<Files> answer) {
     }
     answered_ = true;
     last_ = answer.status();
-    if (answer.ok()) files_ = *answer;
+    if (answer.ok()) {
+      files_ = *answer;
+      if (listener_ && !stopped_) listener_(*files_);
+    }
     changed_.notify_all();
     return !stopped_;
   }();
@@ -200,6 +203,12 @@ void UpstreamTypes::Ended(bool v1, absl::StatusOr<Files> answer) {
       {{"upstream", upstream.name()},
        {"services", answer.ok() ? (*answer)->services().size() : 0},
        {"why", std::string(answer.status().message())}});
+}
+
+void UpstreamTypes::Listen(std::function<void(const ProtoFiles& files)> listener) {
+  MutexLock lock(mutex_);
+  listener_ = std::move(listener);
+  if (files_ != nullptr) listener_(*files_);
 }
 
 UpstreamTypes::Files UpstreamTypes::files() const {

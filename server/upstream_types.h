@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -34,6 +35,10 @@ class UpstreamTypes {
   // The last that it said. Null: nothing so far.
   Files files() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Calls `listener` with what it has said last, if anything, and with each answer to come. Under
+  // this object's mutex: it neither blocks nor calls this. Once.
+  void Listen(std::function<void(const ProtoFiles& files)> listener) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Waits for the first answer. UNIMPLEMENTED: it has no reflection. DEADLINE_EXCEEDED: there was no
   // connection, or no answer, until then. Any other: why there is none.
   absl::StatusOr<Files> Await(Time until) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -52,6 +57,7 @@ class UpstreamTypes {
   bool again_ ABSL_GUARDED_BY(mutex_) = false;  // once what is asked has ended
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool answered_ ABSL_GUARDED_BY(mutex_) = false;  // at least once
+  std::function<void(const ProtoFiles&)> listener_ ABSL_GUARDED_BY(mutex_);
   Files files_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_ ABSL_GUARDED_BY(mutex_);
 };

@@ -2,12 +2,15 @@
 import or not, right or wrong. Its methods answer with what they are sent."""
 
 import concurrent.futures
+import threading
 
 import grpc
 from google.protobuf import descriptor_pb2
 
 import reflection_pb2
 from harness import SOON
+
+LABEL_REPEATED = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
 
 
 def service_file(name, package, service, imports=()):
@@ -28,7 +31,8 @@ class FakeReflection(grpc.GenericRpcHandler):
         self.files = {file.name: file for file in files}
         self.path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         self.with_imports = with_imports
-        self.says = says  # bytes in place of any answer
+        self.says = says  # bytes in place of any answer; b"": there is none
+        self.asked = threading.Event()
         self.server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)]
         )
@@ -36,7 +40,7 @@ class FakeReflection(grpc.GenericRpcHandler):
         self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
         self.server.start()
 
-    def stop(self):
+    def close(self):
         self.server.stop(None).wait(SOON)
 
     def service(self, details):
@@ -53,8 +57,10 @@ class FakeReflection(grpc.GenericRpcHandler):
 
     def reflect(self, requests, _):
         for request in requests:
+            self.asked.set()
             if self.says is not None:
-                yield self.says
+                if self.says:
+                    yield self.says
                 continue
             question = reflection_pb2.ServerReflectionRequest.FromString(request)
             yield self.answer(question).SerializeToString()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 import unittest
 
 import grpc
@@ -41,7 +42,7 @@ class UpstreamReflectionTest(unittest.TestCase):
 
     def fake(self, *files, **switches):
         fake = FakeReflection(files, **switches)
-        self.addCleanup(fake.stop)
+        self.addCleanup(fake.close)
         return fake
 
     def serve(self, config):
@@ -151,7 +152,7 @@ class UpstreamReflectionTest(unittest.TestCase):
         before = self.fake(service_file("a.proto", "a", "Before"))
         self.serve(upstream("up", before.port))
         self.wait_for_services("a.Before")
-        before.stop()
+        before.close()
         self.fake(service_file("a.proto", "a", "After"), port=before.port)
         self.wait_for_services("a.After")
 
@@ -170,6 +171,15 @@ class UpstreamReflectionTest(unittest.TestCase):
             self.serve(upstream("up", self.fake(says=says).port))
             self.memod.wait_for_log("upstream does not say", upstream="up")
             self.assertEqual(self.services(), HOSTED | OWN)
+
+    def test_an_upstream_that_never_answers_holds_nothing_up(self):
+        fake = self.fake(says=b"")
+        self.serve(upstream("up", fake.port))
+        self.assertTrue(fake.asked.wait(SOON))
+        self.assertEqual(self.services(), HOSTED | OWN)
+        begin = time.monotonic()
+        self.assertEqual(self.memod.stop(), 0)
+        self.assertLess(time.monotonic() - begin, 5, "it is given 10 s to answer")
 
     def test_questions_that_have_no_answer(self):
         self.serve("")

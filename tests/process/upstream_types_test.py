@@ -1,6 +1,7 @@
 """Methods of upstreams whose messages memod knows, by reflection or from a descriptor set: keys of
 what requests decode to, and methods that are memoized for what they say of themselves."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 import unittest
 
 import pricing_pb2
-from fake_reflection import FakeReflection
+from fake_reflection import LABEL_REPEATED, FakeReflection, service_file
 from harness import ENVIRONMENT, MEMOCTL, SOON, Memod, metadata_of
 from upstream_reflection_test import pricing_server
 from upstreams_test import free_port
@@ -108,7 +109,7 @@ class UpstreamTypesTest(unittest.TestCase):
 
     def test_without_descriptors_memod_does_not_start_and_says_what_helps(self):
         mute = FakeReflection([], version="none")
-        self.addCleanup(mute.stop)
+        self.addCleanup(mute.close)
         keys = "memoize_no_side_effects = true"
         for port, why in ((mute.port, ""), (free_port(), "not connected")):
             for more in ({"method": BY_MESSAGE},) + (({"keys": keys},) if not why else ()):
@@ -182,6 +183,37 @@ class UpstreamTypesTest(unittest.TestCase):
         for cached in ("miss", "hit"):
             _, done = call.with_call(request("X").SerializeToString(), metadata=handle)
             self.assertEqual(metadata_of(done)["memo-cache"], cached)
+
+    def test_keys_are_bytes_while_an_upstream_says_that_its_messages_are_others(self):
+        def talk(port=0, repeated=False):
+            file = service_file("a.proto", "a", "Talk")
+            if repeated:
+                file.message_type[0].field[0].label = LABEL_REPEATED
+            return self.enterContext(contextlib.closing(FakeReflection([file], port=port)))
+
+        keys = 'scope = "server"\npublic = true\nkey.mode = "message"'
+        before = talk()
+        self.serve(
+            f'[[upstream]]\nname = "up"\ntarget = "127.0.0.1:{before.port}"\n'
+            f'[[upstream.method]]\nname = "/a.Talk/Say"\n{keys}'
+        )
+        both, last = b"\n\x01x\n\x01y", b"\n\x01y"
+        self.assertEqual(self.cached("/a.Talk/Say", both), "miss")
+        self.assertEqual(self.cached("/a.Talk/Say", last), "hit")  # one text: the last counts
+        before.close()
+        after = talk(before.port, repeated=True)
+        self.memod.wait_for_log(
+            "upstream's messages have changed, keys are bytes until memod is started anew",
+            upstream="up",
+            method="/a.Talk/Say",
+        )
+        for cached in ("miss", "hit"):
+            self.assertEqual(self.cached("/a.Talk/Say", both), cached)
+            self.assertEqual(self.cached("/a.Talk/Say", last), cached)
+        after.close()
+        talk(before.port)
+        self.memod.wait_for_log("upstream's messages are as before, and keys are messages again")
+        self.assertEqual(self.cached("/a.Talk/Say", b"\n\x01z\n\x01y"), "hit")
 
     def test_explain_reads_an_upstreams_messages(self):
         self.serve(upstream(self.pricing(), method=BY_MESSAGE))
