@@ -44,7 +44,21 @@ Upstream::Upstream(const UpstreamConfig& config)
   }
 }
 
-Upstream::~Upstream() { under_way_.WaitIdle(Time::max()); }
+Upstream::~Upstream() {
+  MutexLock lock(mutex_);
+  while (uses_ > 0) unused_.wait(mutex_);
+}
+
+Upstream::Use::Use(Upstream& upstream) : upstream_(upstream) {
+  MutexLock lock(upstream_.mutex_);
+  ++upstream_.uses_;
+}
+
+Upstream::Use::~Use() {
+  MutexLock lock(upstream_.mutex_);
+  // Told under the mutex: whoever waits destroys both as soon as it is free.
+  if (--upstream_.uses_ == 0) upstream_.unused_.notify_all();
+}
 
 Upstream::Stub& Upstream::stub() {
   const size_t next = next_.fetch_add(1, std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 #include <grpcpp/support/status.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,7 +17,6 @@
 #include "absl/status/status.h"
 #include "memod/cache/mutex.h"
 #include "memod/cache/time.h"
-#include "memod/server/calls_in_flight.h"
 #include "memod/server/config.h"
 #include "memod/server/grpc_metadata.h"
 
@@ -29,7 +29,7 @@ class Upstream {
 
   // Connects in the background, now; UpstreamWatcher does again whenever a connection is lost.
   explicit Upstream(const UpstreamConfig& config);
-  // Waits for what is `under_way`, which somebody has cancelled.
+  // Waits for whoever uses it, whose calls somebody has cancelled.
   ~Upstream();
 
   const std::string& name() const { return name_; }
@@ -51,8 +51,18 @@ class Upstream {
   bool UpdateState() ABSL_LOCKS_EXCLUDED(mutex_);
   const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
 
-  // What nobody but the upstream is waited for: entered while it must not go.
-  CallsInFlight& under_way() { return under_way_; }
+  // Of a call that may outlive its caller: the upstream stays until this goes. Its first member, so
+  // that it goes last.
+  class Use {
+   public:
+    explicit Use(Upstream& upstream);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    Upstream& upstream_;
+  };
   int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
@@ -71,9 +81,10 @@ class Upstream {
   std::atomic<uint32_t> next_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};
-  CallsInFlight under_way_;
 
   mutable Mutex mutex_;
+  std::condition_variable_any unused_;
+  int64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
   State state_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -22,11 +22,10 @@ constexpr std::chrono::milliseconds kAfterTimeout(100);
 
 // One computation, alive until the upstream's answer is there.
 struct UpstreamComputation {
-  UpstreamComputation(Computation c, Upstream& u) : computation(std::move(c)), upstream(u) {
-    upstream.under_way().Enter();
-  }
-  ~UpstreamComputation() { upstream.under_way().Leave(); }
+  UpstreamComputation(Computation c, Upstream& u)
+      : use(u), computation(std::move(c)), upstream(u) {}
 
+  const Upstream::Use use;
   Computation computation;
   Upstream& upstream;
   grpc::ClientContext context;

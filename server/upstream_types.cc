@@ -40,8 +40,7 @@ constexpr size_t kMaxQuestions = 20'000;
 class UpstreamTypes::Question final
     : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  Question(UpstreamTypes& types, bool v1) : types_(types), v1_(v1) {
-    types_.upstream_.under_way().Enter();
+  Question(UpstreamTypes& types, bool v1) : use_(types.upstream_), types_(types), v1_(v1) {
     context_->set_deadline(std::chrono::system_clock::now() + kPatience);
     services_ = types_.upstream_.services();
     if (services_.empty()) todo_.emplace_back().set_list_services("*");
@@ -124,6 +123,7 @@ class UpstreamTypes::Question final
     context_->TryCancel();
   }
 
+  // Once `types_` is told, it may be gone.
   void OnDone(const grpc::Status& status) override {
     if (complete_) {
       types_.Ended(v1_, ProtoFiles::Make(std::move(services_), files_));
@@ -133,11 +133,10 @@ class UpstreamTypes::Question final
                         : !ended.ok() ? ended
                                       : absl::UnavailableError("its reflection did not answer"));
     }
-    Upstream& upstream = types_.upstream_;
     delete this;
-    upstream.under_way().Leave();
   }
 
+  const Upstream::Use use_;
   UpstreamTypes& types_;
   const bool v1_;
   const std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
