@@ -381,6 +381,7 @@ Policy MethodConfig::Apply(Policy base) const {
   base.max_entries_total = max_entries_total.value_or(base.max_entries_total);
   base.max_entry_bytes = max_entry_bytes.value_or(base.max_entry_bytes);
   base.ttl = ttl.value_or(base.ttl);
+  base.stale_if_error = stale_if_error.value_or(base.stale_if_error);
   base.compute_timeout = compute_timeout.value_or(base.compute_timeout);
   base.coalesce = coalesce.value_or(base.coalesce);
   base.cache = cache.value_or(base.cache);

@@ -31,6 +31,7 @@ struct MethodConfig {
   std::optional<std::optional<int64_t>> max_entries_total;
   std::optional<int64_t> max_entry_bytes;
   std::optional<std::optional<Duration>> ttl;
+  std::optional<std::optional<Duration>> stale_if_error;
   std::optional<Duration> compute_timeout;
   std::optional<bool> coalesce;
   // Of a hosted method the code says it: this may only agree, which its reader checks.

@@ -331,6 +331,8 @@ const std::vector<Key<MethodConfig>>& MethodKeys() {
                   "entries over all sessions"),
         MethodKey("max_entry_bytes", &M::max_entry_bytes, CacheSize(), "largest answer stored"),
         MethodKey("ttl", &M::ttl, Or("none", Lifetime()), "an entry expires after this long"),
+        MethodKey("stale_if_error", &M::stale_if_error, Or("none", Lifetime()),
+                  "what expired no longer ago is given where computing fails with UNAVAILABLE"),
         MethodKey("compute_timeout", &M::compute_timeout, Lifetime(),
                   "a computation that takes longer is given up"),
         MethodKey("coalesce", &M::coalesce, Boolean(), "equal calls share one computation"),
