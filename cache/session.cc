@@ -166,7 +166,11 @@ absl::StatusOr<Receipt> SessionTable::Update(Session& session,
     if (session.incarnation_ == nullptr) return SessionNotFound();
     former = session.incarnation_;
     session.incarnation_ = Enter(incarnation);
-    std::erase_if(session.superseded_, [](const auto& cache) { return cache.expired(); });
+    // Once each: a state that others keep may be left again and again.
+    std::erase_if(session.superseded_, [&](const std::weak_ptr<MemoCache>& cache) {
+      return cache.expired() ||
+             !(cache.owner_before(former->cache) || former->cache.owner_before(cache));
+    });
     session.superseded_.push_back(former->cache);
   }
   return Leave(*former);
