@@ -161,10 +161,12 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     Counters* counters = CountersOf(flight);
     if (counters != nullptr) counters->compute_seconds += took;  // whoever may still wait for it
     if (!state.running) return;  // nobody waits: a late answer is discarded
-    // A nested computation that was given up together with its parent has not failed.
-    if (!answer.ok() && counters != nullptr && !flight.cancelled()) ++counters->errors;
+    // A nested computation that was given up together with its parent has not failed, and may have
+    // answered anything.
+    const bool given_up = flight.cancelled();
+    if (!answer.ok() && counters != nullptr && !given_up) ++counters->errors;
     const bool good = answer.ok() || IsRemembered(answer.status(), flight.method_.policy);
-    if (good && state.joinable) {
+    if (good && state.joinable && !given_up) {
       Answer::Ref stored = answer.ok() ? *answer : Answer::OfError(answer.status());
       enters = caches_.Insert(flight.method_, flight.key(),
                               {std::move(stored), now, static_cast<float>(took)}, now, removed);
