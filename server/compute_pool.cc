@@ -107,12 +107,9 @@ void ComputePool::Stop() {
   for (Queued& queued : refused) queued.job(Stopping());
 }
 
-bool ComputePool::WaitIdle(Time until) {
+void ComputePool::WaitIdle() {
   MutexLock lock(mutex_);
-  while (idle_ < static_cast<int64_t>(threads_.size())) {
-    if (changed_.wait_until(mutex_, until) == std::cv_status::timeout) break;
-  }
-  return idle_ == static_cast<int64_t>(threads_.size());
+  while (idle_ < static_cast<int64_t>(threads_.size())) changed_.wait(mutex_);
 }
 
 void ComputePool::Run() {

@@ -1,5 +1,7 @@
 #include "memod/server/incarnator.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -68,8 +70,7 @@ void Incarnator::MakeShared(std::shared_ptr<Build> build) {
 
 void Incarnator::Submit(std::shared_ptr<Build> build) {
   auto job = [this, build](const absl::Status& refused) {
-    // Somebody may have come after nobody wanted it any more.
-    if (absl::IsCancelled(refused) && Wanted(*build)) return Submit(build);
+    if (absl::IsCancelled(refused)) return Abandon(build);
     Finish(build, refused.ok() ? Run(*build) : Made(refused));
   };
   env_.pool.Submit(std::move(job), [this, build] { return Wanted(*build); });
@@ -87,6 +88,28 @@ bool Incarnator::Wanted(const Build& build) {
   return false;
 }
 
+// Nobody wanted it any more. Who came since does, and starts it anew.
+void Incarnator::Abandon(const std::shared_ptr<Build>& build) {
+  std::vector<Client> clients, newcomers;
+  {
+    MutexLock lock(mutex_);
+    clients.swap(build->clients);
+  }
+  for (Client& client : clients) {
+    if (client.wanted()) {
+      newcomers.push_back(std::move(client));
+    } else {
+      client.done(absl::CancelledError());
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    std::move(newcomers.begin(), newcomers.end(), std::back_inserter(build->clients));
+    if (RetireIfDone(*build)) return;
+  }
+  Submit(build);
+}
+
 Incarnator::Made Incarnator::Run(Build& build) {
   auto instance = CreateInstance(*build.hosted, build.state, build.metadata);
   if (!instance.ok()) return instance.status();
@@ -101,15 +124,18 @@ void Incarnator::Finish(const std::shared_ptr<Build>& build, const Made& made) {
     std::vector<Client> clients;
     {
       MutexLock lock(mutex_);
-      clients.swap(build->clients);
       // Until those before have their sessions, newcomers find the build, and then the sessions'.
-      if (clients.empty()) {
-        if (!build->shared_key.empty()) builds_.erase(build->shared_key);
-        return;
-      }
+      if (RetireIfDone(*build)) return;
+      clients.swap(build->clients);
     }
     for (Client& client : clients) client.done(made);
   }
+}
+
+bool Incarnator::RetireIfDone(const Build& build) {
+  if (!build.clients.empty()) return false;
+  if (!build.shared_key.empty()) builds_.erase(build.shared_key);
+  return true;
 }
 
 absl::StatusOr<const HostedService*> Incarnator::ClassOf(const google::protobuf::Any& state) const {

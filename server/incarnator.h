@@ -65,8 +65,11 @@ class Incarnator {
   void MakeShared(std::shared_ptr<Build> build) ABSL_LOCKS_EXCLUDED(mutex_);
   void Submit(std::shared_ptr<Build> build) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Wanted(const Build& build) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Abandon(const std::shared_ptr<Build>& build) ABSL_LOCKS_EXCLUDED(mutex_);
   Made Run(Build& build);
   void Finish(const std::shared_ptr<Build>& build, const Made& made) ABSL_LOCKS_EXCLUDED(mutex_);
+  // If nobody waits for it any more; who comes later makes another.
+  bool RetireIfDone(const Build& build) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Environment env_;
 

@@ -243,7 +243,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
 
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-Server::~Server() { Stop(Clock::now()); }
+Server::~Server() {
+  Stop(Clock::now());
+  // A job that has answered may still be on its way out of what is destroyed next.
+  parts_->pool.WaitIdle();
+}
 
 int Server::port() const { return parts_->port; }
 int Server::admin_port() const { return parts_->admin_port; }
