@@ -43,7 +43,9 @@ void AddMetadata(const std::string& name, const Metadata& metadata, memo::v1::Ke
     if (sent != name) continue;
     any = true;
     const bool secret = MayBeSecret(name);
-    AddPart(part_name, secret ? Digest(value) : absl::CHexEscape(value), value.size(), out);
+    // In quotes, so that no value reads like another, nor like "(absent)".
+    AddPart(part_name, secret ? Digest(value) : absl::StrCat("\"", absl::CHexEscape(value), "\""),
+            value.size(), out);
     out->mutable_parts()->rbegin()->set_digest(secret);
   }
   if (!any) AddPart(part_name, "(absent)", 0, out);

@@ -28,6 +28,8 @@ const char* Registered(Scope scope) {
 FinalPolicy Hosted(const HostedService& service, const HostedMethod& method) {
   FinalPolicy policy{absl::StrCat("/", service.name, "/", method.name), "registered", "",
                      method.policy};
+  // Code cannot tell that it left key_mode out.
+  if (!method.policy.key_ignore.empty()) policy.policy.key_mode = KeyMode::kMessage;
   if (method.policy.scope == Scope::kServer) return policy;
   policy.state_type = service.state_type;
   if (service.shares_equal_states) policy.policy.scope = Scope::kState;
