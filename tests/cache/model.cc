@@ -202,7 +202,8 @@ void Model::Complete(FlightPtr flight, std::string answer, Time now) {
   const double took = flight->begun ? ToSeconds(now - *flight->begun) : 0;
   if (Counters* counters = Counting(*flight)) counters->compute_seconds += took;
   if (!flight->running) return;
-  if (flight->joinable) Store(*flight, *Answer::Copy(answer), answer, took, now);
+  if (flight->joinable && !Cancelled(*flight))
+    Store(*flight, *Answer::Copy(answer), answer, took, now);
   End(*flight, answer);
 }
 
@@ -211,8 +212,9 @@ void Model::Fail(FlightPtr flight, absl::StatusCode code, Time now) {
   Counters* counters = Counting(*flight);
   if (counters != nullptr) counters->compute_seconds += took;
   if (!flight->running) return;
-  if (counters != nullptr && !Cancelled(*flight)) ++counters->errors;
   const std::string heard = absl::StatusCodeToString(code);
+  if (Cancelled(*flight)) return End(*flight, heard);
+  if (counters != nullptr) ++counters->errors;
   if (flight->joinable && methods_[flight->method].negative.contains(code)) {
     Store(*flight, *Answer::OfError(absl::Status(code, "")), heard, took, now);
   }
