@@ -132,9 +132,10 @@ TEST(ConfigErrorsTest, UnknownKeyNearNothingTellsAllThereAre) {
             "method, upstream");
   EXPECT_EQ(TomlError("[[method]]\nname = '/a.B/C'\nx = 5"),
             "memod.toml:3: unknown key method.x; want one of method.name, method.max_entries, "
-            "method.max_entries_total, method.max_entry_bytes, method.ttl, method.compute_timeout, "
-            "method.coalesce, method.scope, method.cache, method.key.metadata, method.key.mode, "
-            "method.key.ignore, method.forward, method.answer.metadata, method.negative");
+            "method.max_entries_total, method.max_entry_bytes, method.ttl, method.stale_if_error, "
+            "method.compute_timeout, method.coalesce, method.scope, method.cache, "
+            "method.key.metadata, method.key.mode, method.key.ignore, method.forward, "
+            "method.answer.metadata, method.public, method.without_session, method.negative");
   EXPECT_EQ(VariableError("MEMOD_LOG_X", "1"),
             "MEMOD_LOG_X: unknown key; want one of MEMOD_LOG_LEVEL, MEMOD_LOG_FORMAT");
   EXPECT_EQ(FlagError("q", "1").find("--q: unknown key; want one of --server.listen, "), 0u);

@@ -177,6 +177,7 @@ TEST(ConfigTest, DefaultFileShowsEveryMethodKeyWithItsDefault) {
   EXPECT_EQ(method.max_entries_total, std::make_optional(defaults.max_entries_total));
   EXPECT_EQ(method.max_entry_bytes, defaults.max_entry_bytes);
   EXPECT_EQ(method.ttl, std::make_optional(defaults.ttl));
+  EXPECT_EQ(method.stale_if_error, std::make_optional(defaults.stale_if_error));
   EXPECT_EQ(method.compute_timeout, defaults.compute_timeout);
   EXPECT_EQ(method.coalesce, defaults.coalesce);
   EXPECT_EQ(method.scope, defaults.scope);
