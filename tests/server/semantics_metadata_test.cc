@@ -261,6 +261,21 @@ TEST_F(MetadataTest, ValueThatIsNotPrintableIsRefusedUnlessItsNameEndsInBin) {
   }
 }
 
+// Of which clients take no more than 8 KiB by default, or give up the connection.
+TEST_F(MetadataTest, MetadataBeyondItsLimitIsTheMethodsErrorToHandle) {
+  Serve({.probe = {.compute = {.answer_metadata = {"x-kept"}}}});
+  const SessionHandle session = Open("s");
+  lab.On("k", [](Computing& c) -> absl::StatusOr<std::string> {
+    EXPECT_TRUE(c.context->AddAnswerMetadata("x-kept", std::string(4000, 'x')).ok());
+    const absl::Status status = c.context->AddAnswerMetadata("x-kept", std::string(100, 'x'));
+    EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+    return "answer";
+  });
+  const Told told = Ask(session.handle(), Request("k"));
+  EXPECT_EQ(told.metadata.count("x-kept"), 1u);
+  EXPECT_EQ(told.Metadata("x-kept").size(), 4000u);
+}
+
 TEST_F(MetadataTest, MetadataIsChargedAndCountsAgainstMaxEntryBytes) {
   Serve({.probe = {.compute = {.max_entry_bytes = 1000, .answer_metadata = {"x-kept"}}}});
   const SessionHandle session = Open("s");
