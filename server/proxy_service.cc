@@ -66,6 +66,8 @@ class ProxyCall {
   // From the caller to the upstream.
 
   void Requested(bool ok) {
+    // Gone, and not done: a half-close would tell the upstream that all has come.
+    if (!ok && caller_.IsCancelled()) context_.TryCancel();
     {
       MutexLock lock(mutex_);
       if (!can_write_) return;  // the upstream has said its last word

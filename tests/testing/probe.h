@@ -69,11 +69,13 @@ class Lab {
   // Instances of Probe that are there.
   int instances() const { return instances_; }
 
- private:
-  friend class Probe;
+  // Computes, for Probe and for who stands in for it; what is given is what Computing says.
   absl::StatusOr<memo::testing::v1::ProbeResponse> Run(const std::string& self, int instance,
                                                        const std::string& key,
                                                        CallContext* context);
+
+ private:
+  friend class Probe;
 
   mutable std::mutex mutex_;
   std::map<std::string, Script> scripts_;
