@@ -62,6 +62,7 @@ struct UpstreamConfig {
   // Full names of the services that it is called for; empty: whatever nobody else serves.
   std::vector<std::string> services;
   int channels = 1;                   // connections
+  int64_t max_response_bytes = int64_t{64} << 20;
   std::vector<MethodConfig> methods;  // [[upstream.method]]: those that are memoized
 
   bool operator==(const UpstreamConfig&) const = default;

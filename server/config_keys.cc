@@ -315,6 +315,8 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
                  ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
                  "the services that it is called for; left out: all that nobody else serves"),
       SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
+      SectionKey("max_response_bytes", &U::max_response_bytes, MessageSize(), "64MiB",
+                 "largest message taken from it"),
   };
   return keys;
 }

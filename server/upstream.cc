@@ -21,10 +21,15 @@ constexpr int kLongestBackoffMs = 5000;
 // How long one attempt may take, whatever gRPC calls it.
 constexpr int kConnectTimeoutMs = 5000;
 
-grpc::ChannelArguments Arguments(int index) {
+// What is larger ends a whole connection, with all the calls on it. It is the caller's own limit that
+// ends the call alone.
+constexpr int kMaxMetadataBytes = 1 << 20;
+
+grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(static_cast<int>(config.max_response_bytes));
   arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
@@ -39,7 +44,7 @@ grpc::ChannelArguments Arguments(int index) {
 Upstream::Upstream(const UpstreamConfig& config) : name_(config.name), target_(config.target) {
   for (int i = 0; i < config.channels; ++i) {
     channels_.push_back(
-        grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(i)));
+        grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(config, i)));
     channels_.back()->GetState(/*try_to_connect=*/true);
     stubs_.push_back(std::make_unique<Stub>(channels_.back()));
   }

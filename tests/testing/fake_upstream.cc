@@ -15,8 +15,6 @@ namespace {
 // What an operation on a call's queue, and the call's end, are told apart by.
 int operation_tag, done_tag;
 
-constexpr int kMaxMetadataBytes = 64 << 10;  // more than memod takes
-
 }  // namespace
 
 UpstreamCall::~UpstreamCall() {
@@ -88,7 +86,6 @@ FakeUpstream::FakeUpstream() {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
   builder.SetMaxReceiveMessageSize(-1);
   builder.SetMaxSendMessageSize(-1);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.RegisterAsyncGenericService(&service_);
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
