@@ -66,7 +66,10 @@ class ProxyCall {
   // From the caller to the upstream.
 
   void Requested(bool ok) {
-    // Gone, and not done: a half-close would tell the upstream that all has come.
+    // A half-close tells the upstream that all has come, so what else may have ended the reading must
+    // not be taken for one. That the caller is gone, IsCancelled tells at once. That gRPC has cut it
+    // off, for a message over the limit, it tells a little later: by the next read, all but always.
+    if (!ok && !std::exchange(ended_, true)) return downward_.StartRead(&request_);
     if (!ok && caller_.IsCancelled()) context_.TryCancel();
     {
       MutexLock lock(mutex_);
@@ -146,6 +149,7 @@ class ProxyCall {
   CallsInFlight& calls_;
   grpc::ClientContext context_;
   ByteBuffer request_;
+  bool ended_ = false;  // nothing more comes of the caller; the reads' own
   ByteBuffer response_;
   Downward downward_;
   Upward upward_;

@@ -43,8 +43,8 @@ grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
 
 Upstream::Upstream(const UpstreamConfig& config) : name_(config.name), target_(config.target) {
   for (int i = 0; i < config.channels; ++i) {
-    channels_.push_back(
-        grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(config, i)));
+    channels_.push_back(grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(),
+                                                  Arguments(config, i)));
     channels_.back()->GetState(/*try_to_connect=*/true);
     stubs_.push_back(std::make_unique<Stub>(channels_.back()));
   }
@@ -88,6 +88,14 @@ absl::Status Upstream::Ended(const grpc::Status& status, const GrpcMetadata& tra
         absl::StrCat("upstream ", name_, " (", target_, "): ", status.error_message()));
   }
   return FromGrpcStatus(status, kept);
+}
+
+absl::Status Upstream::EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                                  const grpc::ByteBuffer& answer) {
+  if (!status.ok() || answer.Valid()) return Ended(status, trailers);
+  return Ended(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                            absl::StrCat("upstream ", name_, " said OK without an answer")),
+               trailers);
 }
 
 }  // namespace memod

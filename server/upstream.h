@@ -57,6 +57,9 @@ class Upstream {
   // were, with details and trailers; where there is no connection to it, UNAVAILABLE without either
   // names it (memo-error: UPSTREAM).
   absl::Status Ended(const grpc::Status& status, const GrpcMetadata& trailers);
+  // The same of a unary call: OK without an answer is UNIMPLEMENTED, as gRPC's own clients say.
+  absl::Status EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                          const grpc::ByteBuffer& answer);
 
  private:
   const std::string name_;

@@ -63,7 +63,7 @@ void AddMetadata(const Flight& flight, grpc::ClientContext& context) {
 }
 
 absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ended) {
-  absl::Status status = upstream.Ended(ended, context.GetServerTrailingMetadata());
+  absl::Status status = upstream.EndedUnary(ended, context.GetServerTrailingMetadata(), answer);
   if (!status.ok()) return status;
   const auto& kept = computation.flight().method().policy.answer_metadata;
   Metadata metadata;
@@ -72,7 +72,6 @@ absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ende
     Metadata trailers = Select(context.GetServerTrailingMetadata(), kept);
     std::move(trailers.begin(), trailers.end(), std::back_inserter(metadata));
   }
-  if (!answer.Valid()) return Answer::Copy("", metadata);
   return ToAnswer(answer, metadata);
 }
 

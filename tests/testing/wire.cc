@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -14,7 +15,9 @@
 namespace memod {
 namespace {
 
-constexpr std::string_view kNoHttp2 = "HTTP/1.1 418 I'm a teapot\r\n\r\n\xff\xfe\xfd garbage\r\n";
+const std::string kNoHttp2(64, '\xff');
+
+constexpr std::chrono::milliseconds kFarAway(500);
 
 sockaddr_in Loopback(int port) {
   sockaddr_in address{};
@@ -144,9 +147,13 @@ void Wire::Serve(int client) {
   connection.client = client;
   switch (fault_) {
     case Fault::kNone:
+    case Fault::kFar:
       connection.server = Connect(to_);
       connection.up = std::thread([=, server = connection.server] { Pass(client, server); });
-      connection.down = std::thread([=, server = connection.server] { Pass(server, client); });
+      connection.down = std::thread([=, server = connection.server, far = fault_ == Fault::kFar] {
+        if (far) std::this_thread::sleep_for(kFarAway);
+        Pass(server, client);
+      });
       return;
     case Fault::kReset:
       connection.up = std::thread([=] {

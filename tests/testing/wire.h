@@ -14,6 +14,7 @@ enum class Fault {
   kReset,    // a connection is reset as soon as its client says something
   kGarbage,  // a connection is answered with bytes that are no HTTP/2
   kSilence,  // a connection is accepted, and nothing ever comes
+  kFar,      // a connection is answered half a second late, once
 };
 
 // Thread-safe.
