@@ -65,7 +65,8 @@ struct UpstreamConfig {
   std::optional<bool> tls;  // see uses_tls
   std::string tls_ca;       // PEM files; empty: the system's CAs, no client certificate
   std::string tls_certificate, tls_key;
-  std::string tls_server_name;        // whom its certificate has to be for; empty: as in target
+  std::string tls_server_name;  // whom its certificate has to be for; empty: as in target
+  int64_t max_response_bytes = int64_t{64} << 20;
   std::vector<MethodConfig> methods;  // [[upstream.method]]: those that are memoized
 
   bool uses_tls() const {

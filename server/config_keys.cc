@@ -350,6 +350,8 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
       SectionKey("tls_key", &U::tls_key, PemFile(), "", "private key of that certificate"),
       SectionKey("tls_server_name", &U::tls_server_name, Text("a host name", IsTarget), "",
                  "whom its certificate has to be for; left out: the host in target"),
+      SectionKey("max_response_bytes", &U::max_response_bytes, MessageSize(), "64MiB",
+                 "largest message taken from it"),
   };
   return keys;
 }

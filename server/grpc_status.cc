@@ -53,7 +53,8 @@ std::string DetailsOf(const absl::Status& status) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+  // Raw, since an upstream may send a code that nobody knows.
+  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()),
                       DetailsOf(status));
 }
 

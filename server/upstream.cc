@@ -18,14 +18,21 @@ namespace {
 // to an upstream at once.
 constexpr int kFirstBackoffMs = 100;
 constexpr int kLongestBackoffMs = 5000;
+// How long one attempt may take, whatever gRPC calls it.
+constexpr int kConnectTimeoutMs = 5000;
+
+// What is larger ends a whole connection, with all the calls on it. It is the caller's own limit that
+// ends the call alone.
+constexpr int kMaxMetadataBytes = 1 << 20;
 
 grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   grpc::ChannelArguments arguments;
   if (!config.tls_server_name.empty()) arguments.SetSslTargetNameOverride(config.tls_server_name);
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(static_cast<int>(config.max_response_bytes));
   arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
   // Channels with equal arguments would share one connection.
   arguments.SetInt("memod.channel", index);
@@ -44,6 +51,22 @@ Upstream::Upstream(const UpstreamConfig& config) : name_(config.name), target_(c
   }
 }
 
+Upstream::~Upstream() {
+  MutexLock lock(mutex_);
+  while (holds_ > 0) idle_.wait(mutex_);
+}
+
+Upstream::Hold::Hold(Upstream& upstream) : upstream_(upstream) {
+  MutexLock lock(upstream_.mutex_);
+  ++upstream_.holds_;
+}
+
+Upstream::Hold::~Hold() {
+  MutexLock lock(upstream_.mutex_);
+  // Told under the lock: the upstream may be gone right after it.
+  if (--upstream_.holds_ == 0) upstream_.idle_.notify_all();
+}
+
 bool Upstream::connected() const {
   return std::any_of(channels_.begin(), channels_.end(), [](const auto& channel) {
     return channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;
@@ -54,16 +77,26 @@ absl::Status Upstream::Ended(const grpc::Status& status, const GrpcMetadata& tra
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (status.ok()) return absl::OkStatus();
   errors_.fetch_add(1, std::memory_order_relaxed);
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && !connected()) {
-    return MemoError(
-        absl::StatusCode::kUnavailable, memo_error::kUpstream,
-        absl::StrCat("upstream ", name_, " (", target_, "): ", status.error_message()));
-  }
   Metadata kept;
   CopyMetadata(trailers, [&](std::string name, std::string value) {
     kept.emplace_back(std::move(name), std::move(value));
   });
+  // What gRPC says itself has neither details nor trailers.
+  const bool own = kept.empty() && status.error_details().empty();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && own && !connected()) {
+    return MemoError(
+        absl::StatusCode::kUnavailable, memo_error::kUpstream,
+        absl::StrCat("upstream ", name_, " (", target_, "): ", status.error_message()));
+  }
   return FromGrpcStatus(status, kept);
+}
+
+absl::Status Upstream::EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                                  const grpc::ByteBuffer& answer) {
+  if (!status.ok() || answer.Valid()) return Ended(status, trailers);
+  return Ended(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                            absl::StrCat("upstream ", name_, " said OK without an answer")),
+               trailers);
 }
 
 }  // namespace memod

@@ -7,12 +7,15 @@
 #include <grpcpp/support/status.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "memod/cache/mutex.h"
 #include "memod/server/config.h"
 #include "memod/server/grpc_metadata.h"
 
@@ -25,6 +28,20 @@ class Upstream {
 
   // Connects in the background, now and whenever the connection is lost.
   explicit Upstream(const UpstreamConfig& config);
+  // Waits for the computations under way, which end soon, having been cancelled.
+  ~Upstream();
+
+  // Held by a computation as long as it uses anything that the upstream is destroyed before.
+  class Hold {
+   public:
+    explicit Hold(Upstream& upstream);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    Upstream& upstream_;
+  };
 
   const std::string& name() const { return name_; }
   const std::string& target() const { return target_; }
@@ -37,9 +54,12 @@ class Upstream {
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
   // What a call came to, for its caller and the counters. The upstream's own errors are as they
-  // were, with details and trailers; where there is no connection to it, UNAVAILABLE names it
-  // (memo-error: UPSTREAM).
+  // were, with details and trailers; where there is no connection to it, UNAVAILABLE without either
+  // names it (memo-error: UPSTREAM).
   absl::Status Ended(const grpc::Status& status, const GrpcMetadata& trailers);
+  // The same of a unary call: OK without an answer is UNIMPLEMENTED, as gRPC's own clients say.
+  absl::Status EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                          const grpc::ByteBuffer& answer);
 
  private:
   const std::string name_;
@@ -49,6 +69,10 @@ class Upstream {
   std::atomic<uint32_t> next_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};
+
+  Mutex mutex_;
+  std::condition_variable_any idle_;
+  int holds_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace memod

@@ -83,6 +83,9 @@ class Call {
 // The bytes of a ProbeRequest.
 std::string Request(const std::string& key);
 
+std::multimap<std::string, std::string> ToMetadata(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& received);
+
 grpc::ByteBuffer ToByteBuffer(std::string_view bytes);
 std::string ToString(const grpc::ByteBuffer& buffer);
 

@@ -75,11 +75,14 @@ class Lab {
   int openings(const std::string& id) const;
   Metadata opened_with(const std::string& id) const;
 
- private:
-  friend class Probe;
+  // Computes, for the classes below and for who stands in for them; what is given is what Computing
+  // says.
   absl::StatusOr<memo::testing::v1::ProbeResponse> Run(
       const std::string& self, int instance, const memo::testing::v1::ProbeRequest& request,
       CallContext* context);
+
+ private:
+  friend class Probe;
   absl::Status Open(const std::string& id, const Metadata& session_metadata);
 
   mutable std::mutex mutex_;

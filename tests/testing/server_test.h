@@ -46,7 +46,7 @@ ServeOptions MaxEntries(std::optional<int64_t> max_entries);
 
 class ServerTest : public testing::Test {
  protected:
-  // Sessions, instances, flights, entries, bytes: all back to zero.
+  // Sessions, instances, flights, entries, bytes, calls: all back to zero.
   void TearDown() override;
 
   void Serve(const ServeOptions& options = {});
