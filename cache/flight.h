@@ -34,13 +34,19 @@ struct Self {
 };
 
 // How an answer came: what goes out as `memo-cache`.
-enum class CacheStatus { kHit, kMiss, kCoalesced, kBypass };
+enum class CacheStatus {
+  kHit,
+  kMiss,
+  kCoalesced,  // waited for an equal call's computation
+  kBypass,
+  kStale,  // expired, given because computing failed
+};
 
 // What a caller is told.
 struct Outcome {
   absl::StatusOr<Answer::Ref> answer;  // never a reference to a remembered error, but the error
   CacheStatus status = CacheStatus::kMiss;
-  Duration age = Duration::zero();  // of a hit: since it was computed
+  Duration age = Duration::zero();  // of a hit or a stale answer: since it was computed
 };
 
 // Who waits for a flight.

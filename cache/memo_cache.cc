@@ -162,6 +162,7 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
   MethodCaches::Removed removed;
   Flight::Waiters waiters;
   absl::AnyInvocable<void()> untold;  // let go after the lock
+  std::optional<Outcome> stale;
   bool enters = false;
   {
     MutexLock lock(mutex_);
@@ -182,12 +183,25 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
       enters = caches_.Insert(flight.method_, flight.key(),
                               {std::move(stored), now, static_cast<float>(took)}, now, removed);
     }
+    if (!answer.ok() && !detached_) stale = FindStale(flight, answer.status(), now);
     waiters = End(flight);
   }
   if (enters) caches_.EnterBudgets(flight.method_);
   // Before the waiters are told: whoever has the answer sees the bounds hold.
   caches_.Enforce(flight.method_, now);
-  for (const auto& waiting : waiters) waiting.waiter->OnAnswer({answer, waiting.status});
+  for (const auto& waiting : waiters) {
+    waiting.waiter->OnAnswer(stale ? *stale : Outcome{answer, waiting.status});
+  }
+}
+
+std::optional<Outcome> MemoCache::FindStale(const Flight& flight, const absl::Status& error,
+                                            Time now) const {
+  // A bypass reads nothing.
+  if (!absl::IsUnavailable(error) || !flight.counted_) return std::nullopt;
+  const LruCache::Entry* entry = caches_.FindStale(flight.method_, flight.key(), now);
+  if (entry == nullptr) return std::nullopt;
+  return Outcome{entry->value.answer, CacheStatus::kStale,
+                 std::max(Duration::zero(), now - entry->value.computed_at)};
 }
 
 void MemoCache::OnCancel(Flight& flight, absl::AnyInvocable<void()> f) {

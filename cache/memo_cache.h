@@ -140,6 +140,9 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Abandon(Flight& flight, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Leave(Flight& flight, Waiter* waiter) ABSL_LOCKS_EXCLUDED(mutex_);
+  // What may be told instead of `error`.
+  std::optional<Outcome> FindStale(const Flight& flight, const absl::Status& error, Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null: nothing is counted any more, or not for this flight.
   Counters* CountersOf(const Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the flight out of the map, so that its answer will not be stored.

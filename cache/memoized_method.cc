@@ -18,6 +18,7 @@ Policy Normalized(Policy policy, const std::string& name) {
   policy.max_entries = AtLeastZero(policy.max_entries);
   policy.max_entries_total = AtLeastZero(policy.max_entries_total);
   if (policy.ttl) policy.ttl = std::min(*policy.ttl, kLongest);
+  if (policy.stale_if_error) policy.stale_if_error = std::min(*policy.stale_if_error, kLongest);
   policy.compute_timeout = std::min(policy.compute_timeout, kLongest);
   for (auto& [code, ttl] : policy.negative) {
     if (ttl) ttl = std::min(*ttl, kLongest);

@@ -21,6 +21,24 @@ bool MethodCaches::Expired(const MemoizedMethod& method, const LruCache::Value& 
   return ttl && now - value.computed_at >= *ttl;
 }
 
+namespace {
+
+// Whether an answer, expired or not, may be given where computing fails.
+bool GivenStale(const MemoizedMethod& method, const LruCache::Value& value, Time now) {
+  const Policy& policy = method.policy;
+  return policy.ttl && policy.stale_if_error && value.answer->code() == absl::StatusCode::kOk &&
+         now - value.computed_at < *policy.ttl + *policy.stale_if_error;
+}
+
+}  // namespace
+
+const LruCache::Entry* MethodCaches::FindStale(const MemoizedMethod& method, const CacheKey& key,
+                                               Time now) const {
+  const OfMethod* of = Find(method);
+  const LruCache::Entry* entry = of == nullptr ? nullptr : of->cache.lru.Peek(key);
+  return entry != nullptr && GivenStale(method, entry->value, now) ? entry : nullptr;
+}
+
 const LruCache::Entry* MethodCaches::Lookup(const MemoizedMethod& method, const CacheKey& key,
                                             Time now, Removed& removed) {
   OfMethod& of = For(method);
@@ -30,7 +48,7 @@ const LruCache::Entry* MethodCaches::Lookup(const MemoizedMethod& method, const 
     of.counters.compute_seconds_saved += entry->value.compute_seconds;
     return entry;
   }
-  if (entry != nullptr) {
+  if (entry != nullptr && !GivenStale(method, entry->value, now)) {
     ++of.counters.expirations;
     GiveBack(*entry);
     removed.push_back(of.cache.lru.Remove(entry));

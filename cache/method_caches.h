@@ -31,7 +31,7 @@ class MethodCaches final : private Budget::Member {
       : context_(context), mutex_(mutex), guaranteed_(guaranteed) {}
 
   // The entry under `key`, made the most recent, and a hit. Null, and a miss: there is none, or one
-  // that is too old, which goes.
+  // that is too old, which goes unless it may be given stale.
   const LruCache::Entry* Lookup(const MemoizedMethod& method, const CacheKey& key, Time now,
                                 Removed& removed);
   // The same, but neither touches nor counts.
@@ -64,6 +64,10 @@ class MethodCaches final : private Budget::Member {
   void ForEachMethod(F&& f) const {
     for (const auto& of : methods_) f(of->method, InfoSince(*of, Counters{}));
   }
+
+  // The entry under `key` that may be given if computing fails: too old or not. Null: none.
+  const LruCache::Entry* FindStale(const MemoizedMethod& method, const CacheKey& key,
+                                   Time now) const;
 
   // Whether an answer that old is a miss.
   static bool Expired(const MemoizedMethod& method, const LruCache::Value& value, Time now);

@@ -36,6 +36,9 @@ struct Policy {
   int64_t max_entry_bytes = 1 << 20;
   // An entry expires this long after it was computed; nullopt: never.
   std::optional<Duration> ttl = std::nullopt;
+  // When a computation fails with UNAVAILABLE, an answer that expired no longer ago than this is
+  // given instead. nullopt: never. Needs a ttl.
+  std::optional<Duration> stale_if_error = std::nullopt;
   // A computation that takes longer, its wait for a thread included, is given up, whoever waits.
   Duration compute_timeout = std::chrono::minutes(5);
   // Equal calls share one computation.

@@ -62,6 +62,7 @@ void ReportPolicy(const Policy& policy, memo::v1::CachePolicy* out) {
   out->set_key_mode(policy.key_mode == KeyMode::kMessage ? "message" : "bytes");
   *out->mutable_key_ignore() = {policy.key_ignore.begin(), policy.key_ignore.end()};
   *out->mutable_answer_metadata() = {policy.answer_metadata.begin(), policy.answer_metadata.end()};
+  if (policy.stale_if_error) ReportDuration(*policy.stale_if_error, out->mutable_stale_if_error());
   for (const auto& [code, ttl] : policy.negative) {
     memo::v1::NegativePolicy* negative = out->add_negative();
     negative->set_code(absl::StatusCodeToString(code));

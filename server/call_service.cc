@@ -48,6 +48,8 @@ const char* Name(CacheStatus status) {
       return "coalesced";
     case CacheStatus::kBypass:
       return "bypass";
+    case CacheStatus::kStale:
+      return "stale";
   }
   return "";
 }
@@ -94,7 +96,8 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
 
  private:
   void Answer(const Outcome& outcome, grpc::ServerUnaryReactor& reactor) {
-    const bool is_hit = outcome.status == CacheStatus::kHit;
+    const bool is_hit =
+        outcome.status == CacheStatus::kHit || outcome.status == CacheStatus::kStale;
     // Of an error it is told only when it comes from memory: of others it says nothing.
     if (outcome.answer.ok() || is_hit) {
       context_.AddInitialMetadata("memo-cache", Name(outcome.status));

@@ -58,21 +58,42 @@ std::string_view ServiceOf(std::string_view method) {
   return method.substr(1, method.rfind('/') - 1);
 }
 
-FinalPolicy OfUpstream(const UpstreamConfig& upstream, const MethodConfig& config,
-                       const Registry& registry, std::vector<std::string>& errors) {
+// Who serves it here; empty: nobody. memod itself serves sessions, health and reflection.
+std::string ServedHere(const std::string& service, const Registry& registry) {
+  for (const char* own : {"memo.v1.", "grpc.health.v1.", "grpc.reflection."}) {
+    if (service.starts_with(own)) return "memod's own";
+  }
+  for (const auto& hosted : registry.services()) {
+    if (hosted->name == service) return "hosted here";
+  }
+  return "";
+}
+
+bool IsFor(const UpstreamConfig& upstream, const std::string& service) {
+  const auto& services = upstream.services;
+  return std::find(services.begin(), services.end(), service) != services.end();
+}
+
+FinalPolicy OfUpstream(const Config& all, const UpstreamConfig& upstream,
+                       const MethodConfig& config, const Registry& registry,
+                       std::vector<std::string>& errors) {
   FinalPolicy policy{config.name, config.where, "", config.Apply(Policy{})};
   policy.policy.scope = config.scope.value_or(Scope::kSession);
   const auto error = [&](const auto&... parts) {
     errors.push_back(absl::StrCat(config.where, ": upstream.method.", parts...));
   };
   const std::string service(ServiceOf(config.name));
-  const auto& services = upstream.services;
-  if (!services.empty() && std::find(services.begin(), services.end(), service) == services.end()) {
-    error("name: got ", config.name, "; want a method of ", absl::StrJoin(services, ", "),
+  if (!upstream.services.empty() && !IsFor(upstream, service)) {
+    error("name: got ", config.name, "; want a method of ", absl::StrJoin(upstream.services, ", "),
           " (upstream.services)");
   }
-  for (const auto& hosted : registry.services()) {
-    if (hosted->name == service) error("name: got ", config.name, ", whose service is hosted here");
+  for (const UpstreamConfig& other : all.upstreams) {
+    if (&other == &upstream || !IsFor(other, service)) continue;
+    error("name: got ", config.name, ", whose service is that of the upstream ", other.name, " (",
+          other.where, "); want it there");
+  }
+  if (const std::string whose = ServedHere(service, registry); !whose.empty()) {
+    error("name: got ", config.name, ", whose service is ", whose);
   }
   if (policy.policy.scope == Scope::kState) {
     error(
@@ -115,16 +136,11 @@ void CheckDescribed(const FinalPolicy& policy, const ProtoFiles& files,
   }
 }
 
-bool IsServedBy(const UpstreamConfig& upstream, const Config& config, const Registry& registry,
+bool IsServedBy(const UpstreamConfig& upstream, const Config& all, const Registry& registry,
                 const std::string& service) {
-  const auto has = [&service](const UpstreamConfig& each) {
-    return absl::c_linear_search(each.services, service);
-  };
-  if (!upstream.services.empty()) return has(upstream);
-  const auto is_it = [&service](const auto& hosted) { return hosted->name == service; };
-  return !service.starts_with("grpc.reflection.") && service != "grpc.health.v1.Health" &&
-         service != "memo.v1.SessionService" && !absl::c_any_of(registry.services(), is_it) &&
-         !absl::c_any_of(config.upstreams, has);
+  if (!upstream.services.empty()) return IsFor(upstream, service);
+  return ServedHere(service, registry).empty() &&
+         absl::c_none_of(all.upstreams, [&](const auto& other) { return IsFor(other, service); });
 }
 
 }  // namespace
@@ -203,14 +219,14 @@ absl::StatusOr<std::vector<FinalPolicy>> CheckedPolicies(const Config& config,
   }
   for (size_t i = 0; i < config.upstreams.size(); ++i) {
     const UpstreamConfig& upstream = config.upstreams[i];
-    for (const auto& service : registry.services()) {
-      const auto& services = upstream.services;
-      if (std::find(services.begin(), services.end(), service->name) == services.end()) continue;
-      errors.push_back(absl::StrCat(upstream.where, ": upstream.services: got ", service->name,
-                                    ", which is hosted here"));
+    for (const std::string& service : upstream.services) {
+      const std::string whose = ServedHere(service, registry);
+      if (whose.empty()) continue;
+      errors.push_back(
+          absl::StrCat(upstream.where, ": upstream.services: got ", service, ", which is ", whose));
     }
     for (const MethodConfig& method : upstream.methods) {
-      policies.push_back(OfUpstream(upstream, method, registry, errors));
+      policies.push_back(OfUpstream(config, upstream, method, registry, errors));
       if (files[i] != nullptr) CheckDescribed(policies.back(), *files[i], errors);
     }
   }

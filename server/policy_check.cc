@@ -65,6 +65,10 @@ void Checker::Check(const FinalPolicy& checked) {
   CheckNames("answer.metadata", checked.policy.answer_metadata, MetadataNameFault);
   CheckKey();
   CheckNegative();
+  if (checked.policy.stale_if_error && !checked.policy.ttl) {
+    Error(
+        "stale_if_error: got a duration with ttl = \"none\"; want a ttl: nothing expires without");
+  }
 }
 
 void Checker::CheckCache() {

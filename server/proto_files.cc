@@ -1,8 +1,5 @@
 #include "memod/server/proto_files.h"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <map>
 #include <set>
 #include <utility>
@@ -10,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "memod/server/config_values.h"
+#include "memod/server/read_file.h"
 
 namespace memod {
 
@@ -30,10 +28,10 @@ absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Make(
 }
 
 absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Load(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
+  const auto text = ReadFile(path);
+  if (!text.ok()) return text.status();
   FileDescriptorSet files;
-  if (!stream) return absl::InvalidArgumentError(std::strerror(errno));
-  if (!files.ParseFromIstream(&stream) || files.file().empty()) {
+  if (!files.ParseFromString(*text) || files.file().empty()) {
     return absl::InvalidArgumentError("not a FileDescriptorSet, as protoc and buf write it");
   }
   std::vector<std::string> services;

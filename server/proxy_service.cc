@@ -66,6 +66,11 @@ class ProxyCall {
   // From the caller to the upstream.
 
   void Requested(bool ok) {
+    // A half-close tells the upstream that all has come, so what else may have ended the reading must
+    // not be taken for one. That the caller is gone, IsCancelled tells at once. That gRPC has cut it
+    // off, for a message over the limit, it tells a little later: by the next read, all but always.
+    if (!ok && !std::exchange(ended_, true)) return downward_.StartRead(&request_);
+    if (!ok && caller_.IsCancelled()) context_.TryCancel();
     {
       MutexLock lock(mutex_);
       if (!can_write_) return;  // the upstream has said its last word
@@ -144,6 +149,7 @@ class ProxyCall {
   CallsInFlight& calls_;
   grpc::ClientContext context_;
   ByteBuffer request_;
+  bool ended_ = false;  // nothing more comes of the caller; the reads' own
   ByteBuffer response_;
   Downward downward_;
   Upward upward_;

@@ -30,6 +30,7 @@
 #include "memod/server/proxy_service.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
+#include "memod/server/tls.h"
 #include "memod/server/upstream_messages.h"
 #include "memod/server/upstream_method.h"
 #include "memod/server/upstreams.h"
@@ -111,6 +112,11 @@ std::string ListenError(const std::string& address) {
   return error;
 }
 
+// Null `tls`: plaintext.
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::unique_ptr<ListenerTls>& tls) {
+  return tls == nullptr ? grpc::InsecureServerCredentials() : tls->credentials();
+}
+
 absl::Status CannotListen(const std::string& key, const std::string& address) {
   return absl::UnavailableError(
       absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
@@ -142,6 +148,7 @@ void TellHealth(const Upstream& upstream, grpc::HealthCheckServiceInterface& hea
 struct Server::Parts {
   Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
 
+  absl::Status ReadTls();
   absl::Status AddMethods();
   void AddUpstreams(const std::vector<FinalPolicy>& policies, const UpstreamFiles& files);
   absl::Status StartData();
@@ -150,6 +157,7 @@ struct Server::Parts {
   Config config;  // constant once the methods are added
   const Registry& registry;
 
+  std::unique_ptr<ListenerTls> tls, admin_tls;  // null: plaintext
   MethodTable methods;
   CacheContext context{config.cache.max_bytes};
   SessionTable sessions{context,
@@ -189,6 +197,18 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> admin_server;
   std::unique_ptr<AdminHttp> http;
 };
+
+absl::Status Server::Parts::ReadTls() {
+  if (absl::Status status = CheckTlsFiles(config); !status.ok()) return status;
+  auto of_server = ListenerTls::Make("server", config.server.tls);
+  auto of_admin = ListenerTls::Make("admin", config.admin.tls);
+  for (const auto& made : {&of_server, &of_admin}) {
+    if (!made->ok()) return made->status();
+  }
+  tls = *std::move(of_server);
+  admin_tls = *std::move(of_admin);
+  return absl::OkStatus();
+}
 
 absl::Status Server::Parts::AddMethods() {
   auto known = KnownFiles(config, registry, upstreams);
@@ -246,7 +266,7 @@ absl::Status Server::Parts::StartData() {
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
-  builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(config.server.listen, CredentialsOf(tls), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
   for (const auto& service : data_reflection) builder.RegisterService(service.get());
@@ -267,7 +287,7 @@ absl::Status Server::Parts::StartAdmin() {
   if (IsTakenSocket(config.admin.listen)) return CannotListen("admin.listen", config.admin.listen);
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
-  builder.AddListeningPort(config.admin.listen, grpc::InsecureServerCredentials(), &admin_port);
+  builder.AddListeningPort(config.admin.listen, CredentialsOf(admin_tls), &admin_port);
   builder.RegisterService(&admin_service);
   for (const auto& service : admin_reflection) builder.RegisterService(service.get());
   grpc::EnableDefaultHealthCheckService(false);
@@ -275,7 +295,8 @@ absl::Status Server::Parts::StartAdmin() {
   if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
   if (config.admin.listen.starts_with("unix:")) admin_port = 0;
   if (config.admin.http.empty()) return absl::OkStatus();
-  auto started = AdminHttp::Start(config.admin.http, admin, [this] { return ready.load(); });
+  auto started =
+      AdminHttp::Start(config.admin.http, admin_tls.get(), admin, [this] { return ready.load(); });
   if (!started.ok()) {
     return absl::Status(started.status().code(),
                         absl::StrCat("admin.http: ", std::string(started.status().message())));
@@ -285,6 +306,7 @@ absl::Status Server::Parts::StartAdmin() {
 }
 
 absl::Status Server::Check(const Config& config, const Registry& registry) {
+  if (absl::Status status = CheckTlsFiles(config); !status.ok()) return status;
   return CheckedDescriptorSets(config, registry).status();
 }
 
@@ -292,6 +314,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
                                                       const Registry& registry) {
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(config, registry)));
   Parts& parts = *server->parts_;
+  if (absl::Status status = parts.ReadTls(); !status.ok()) return status;
   if (absl::Status status = parts.AddMethods(); !status.ok()) return status;
   if (absl::Status status = parts.StartAdmin(); !status.ok()) return status;
   if (absl::Status status = parts.StartData(); !status.ok()) return status;

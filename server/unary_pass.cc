@@ -35,7 +35,8 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
     CopyMetadata(context_.GetServerInitialMetadata(), [this](std::string name, std::string value) {
       caller_.AddInitialMetadata(name, value);
     });
-    const absl::Status ended = upstream_.Ended(status, context_.GetServerTrailingMetadata());
+    const absl::Status ended =
+        upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
     if (ended.ok()) {
       CopyMetadata(context_.GetServerTrailingMetadata(),
                    [this](std::string name, std::string value) {

@@ -1,7 +1,6 @@
 #include "memod/server/upstream.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/grpc_status.h"
+#include "memod/server/tls.h"
 
 namespace memod {
 namespace {
@@ -18,13 +18,21 @@ namespace {
 // to an upstream at once.
 constexpr int kFirstBackoffMs = 100;
 constexpr int kLongestBackoffMs = 5000;
+// How long one attempt may take, whatever gRPC calls it.
+constexpr int kConnectTimeoutMs = 5000;
 
-grpc::ChannelArguments Arguments(int index) {
+// What is larger ends a whole connection, with all the calls on it. It is the caller's own limit that
+// ends the call alone.
+constexpr int kMaxMetadataBytes = 1 << 20;
+
+grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
+  if (!config.tls_server_name.empty()) arguments.SetSslTargetNameOverride(config.tls_server_name);
+  arguments.SetMaxReceiveMessageSize(static_cast<int>(config.max_response_bytes));
   arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
   // Channels with equal arguments would share one connection.
   arguments.SetInt("memod.channel", index);
@@ -36,9 +44,9 @@ grpc::ChannelArguments Arguments(int index) {
 
 Upstream::Upstream(const UpstreamConfig& config)
     : name_(config.name), target_(config.target), services_(config.services), up_(config.channels) {
+  const auto credentials = UpstreamCredentials(config);
   for (int i = 0; i < config.channels; ++i) {
-    channels_.push_back(
-        grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), Arguments(i)));
+    channels_.push_back(grpc::CreateCustomChannel(target_, credentials, Arguments(config, i)));
     channels_.back()->GetState(/*try_to_connect=*/true);
     stubs_.push_back(std::make_unique<Stub>(channels_.back()));
   }
@@ -46,18 +54,18 @@ Upstream::Upstream(const UpstreamConfig& config)
 
 Upstream::~Upstream() {
   MutexLock lock(mutex_);
-  while (uses_ > 0) unused_.wait(mutex_);
+  while (holds_ > 0) idle_.wait(mutex_);
 }
 
-Upstream::Use::Use(Upstream& upstream) : upstream_(upstream) {
+Upstream::Hold::Hold(Upstream& upstream) : upstream_(upstream) {
   MutexLock lock(upstream_.mutex_);
-  ++upstream_.uses_;
+  ++upstream_.holds_;
 }
 
-Upstream::Use::~Use() {
+Upstream::Hold::~Hold() {
   MutexLock lock(upstream_.mutex_);
-  // Told under the mutex: whoever waits destroys both as soon as it is free.
-  if (--upstream_.uses_ == 0) upstream_.unused_.notify_all();
+  // Told under the lock: the upstream may be gone right after it.
+  if (--upstream_.holds_ == 0) upstream_.idle_.notify_all();
 }
 
 Upstream::Stub& Upstream::stub() {
@@ -97,16 +105,26 @@ absl::Status Upstream::Ended(const grpc::Status& status, const GrpcMetadata& tra
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (status.ok()) return absl::OkStatus();
   errors_.fetch_add(1, std::memory_order_relaxed);
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && !connected()) {
-    return MemoError(
-        absl::StatusCode::kUnavailable, memo_error::kUpstream,
-        absl::StrCat("upstream ", name_, " (", target_, "): ", status.error_message()));
-  }
   Metadata kept;
   CopyMetadata(trailers, [&](std::string name, std::string value) {
     kept.emplace_back(std::move(name), std::move(value));
   });
+  // What gRPC says itself has neither details nor trailers.
+  const bool own = kept.empty() && status.error_details().empty();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && own && !connected()) {
+    return MemoError(
+        absl::StatusCode::kUnavailable, memo_error::kUpstream,
+        absl::StrCat("upstream ", name_, " (", target_, "): ", status.error_message()));
+  }
   return FromGrpcStatus(status, kept);
+}
+
+absl::Status Upstream::EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                                  const grpc::ByteBuffer& answer) {
+  if (!status.ok() || answer.Valid()) return Ended(status, trailers);
+  return Ended(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                            absl::StrCat("upstream ", name_, " said OK without an answer")),
+               trailers);
 }
 
 }  // namespace memod

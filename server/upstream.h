@@ -29,8 +29,21 @@ class Upstream {
 
   // Connects in the background, now; UpstreamWatcher does again whenever a connection is lost.
   explicit Upstream(const UpstreamConfig& config);
-  // Waits for whoever uses it, whose calls somebody has cancelled.
+  // Waits for what is held, which ends soon, having been cancelled.
   ~Upstream();
+
+  // Held by a computation, or by a question of memod's own, as long as it uses anything that the
+  // upstream is destroyed before.
+  class Hold {
+   public:
+    explicit Hold(Upstream& upstream);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    Upstream& upstream_;
+  };
 
   const std::string& name() const { return name_; }
   const std::string& target() const { return target_; }
@@ -50,26 +63,16 @@ class Upstream {
   // Whether it is another now.
   bool UpdateState() ABSL_LOCKS_EXCLUDED(mutex_);
   const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
-
-  // Of a call that may outlive its caller: the upstream stays until this goes. Its first member, so
-  // that it goes last.
-  class Use {
-   public:
-    explicit Use(Upstream& upstream);
-    ~Use();
-    Use(const Use&) = delete;
-    Use& operator=(const Use&) = delete;
-
-   private:
-    Upstream& upstream_;
-  };
   int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
   // What a call came to, for its caller and the counters. The upstream's own errors are as they
-  // were, with details and trailers; where there is no connection to it, UNAVAILABLE names it
-  // (memo-error: UPSTREAM).
+  // were, with details and trailers; where there is no connection to it, UNAVAILABLE without either
+  // names it (memo-error: UPSTREAM).
   absl::Status Ended(const grpc::Status& status, const GrpcMetadata& trailers);
+  // The same of a unary call: OK without an answer is UNIMPLEMENTED, as gRPC's own clients say.
+  absl::Status EndedUnary(const grpc::Status& status, const GrpcMetadata& trailers,
+                          const grpc::ByteBuffer& answer);
 
  private:
   const std::string name_;
@@ -83,8 +86,8 @@ class Upstream {
   std::atomic<int64_t> errors_{0};
 
   mutable Mutex mutex_;
-  std::condition_variable_any unused_;
-  int64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::condition_variable_any idle_;
+  int holds_ ABSL_GUARDED_BY(mutex_) = 0;
   State state_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,9 +25,9 @@ constexpr std::chrono::milliseconds kAfterTimeout(100);
 // One computation, alive until the upstream's answer is there.
 struct UpstreamComputation {
   UpstreamComputation(Computation c, Upstream& u)
-      : use(u), computation(std::move(c)), upstream(u) {}
+      : hold(u), computation(std::move(c)), upstream(u) {}
 
-  const Upstream::Use use;
+  const Upstream::Hold hold;  // let go last
   Computation computation;
   Upstream& upstream;
   grpc::ClientContext context;
@@ -47,8 +49,21 @@ Answer::Ref ToAnswer(const grpc::ByteBuffer& buffer, const Metadata& metadata) {
   return Answer::Make(buffer.Length(), write, metadata);
 }
 
+// The call's, and the session's where the call has none of that name.
+void AddMetadata(const Flight& flight, grpc::ClientContext& context) {
+  std::set<std::string_view> names;
+  for (const auto& [name, value] : flight.metadata()) {
+    context.AddMetadata(name, value);
+    names.insert(name);
+  }
+  if (flight.self() == nullptr) return;
+  for (const auto& [name, value] : flight.self()->metadata) {
+    if (!names.contains(name)) context.AddMetadata(name, value);
+  }
+}
+
 absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ended) {
-  absl::Status status = upstream.Ended(ended, context.GetServerTrailingMetadata());
+  absl::Status status = upstream.EndedUnary(ended, context.GetServerTrailingMetadata(), answer);
   if (!status.ok()) return status;
   const auto& kept = computation.flight().method().policy.answer_metadata;
   Metadata metadata;
@@ -57,7 +72,6 @@ absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ende
     Metadata trailers = Select(context.GetServerTrailingMetadata(), kept);
     std::move(trailers.begin(), trailers.end(), std::back_inserter(metadata));
   }
-  if (!answer.Valid()) return Answer::Copy("", metadata);
   return ToAnswer(answer, metadata);
 }
 
@@ -69,12 +83,7 @@ ComputeFn MakeUpstreamComputeFn(Upstream& upstream) {
     const Time now = Clock::now();
     if (!flight.Begin(now)) return computation.Finish(absl::CancelledError());
     const auto call = std::make_shared<UpstreamComputation>(std::move(computation), upstream);
-    for (const auto& [name, value] : flight.metadata()) call->context.AddMetadata(name, value);
-    if (flight.self() != nullptr) {
-      for (const auto& [name, value] : flight.self()->metadata) {
-        call->context.AddMetadata(name, value);
-      }
-    }
+    AddMetadata(flight, call->context);
     call->context.set_deadline(std::chrono::system_clock::now() + (flight.deadline() - now) +
                                kAfterTimeout);
     const grpc::Slice slice(flight.request().data(), flight.request().size());

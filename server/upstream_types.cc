@@ -40,7 +40,7 @@ constexpr size_t kMaxQuestions = 20'000;
 class UpstreamTypes::Question final
     : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  Question(UpstreamTypes& types, bool v1) : use_(types.upstream_), types_(types), v1_(v1) {
+  Question(UpstreamTypes& types, bool v1) : hold_(types.upstream_), types_(types), v1_(v1) {
     context_->set_deadline(std::chrono::system_clock::now() + kPatience);
     services_ = types_.upstream_.services();
     if (services_.empty()) todo_.emplace_back().set_list_services("*");
@@ -136,7 +136,7 @@ class UpstreamTypes::Question final
     delete this;
   }
 
-  const Upstream::Use use_;
+  const Upstream::Hold hold_;  // let go last
   UpstreamTypes& types_;
   const bool v1_;
   const std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();

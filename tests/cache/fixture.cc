@@ -19,6 +19,8 @@ std::string_view Name(CacheStatus status) {
       return "coalesced ";
     case CacheStatus::kBypass:
       return "bypass ";
+    case CacheStatus::kStale:
+      return "stale ";
   }
   return "?";
 }

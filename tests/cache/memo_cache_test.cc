@@ -309,5 +309,43 @@ TEST_F(MemoCacheTest, ParametersDoNotChangeByUseOrClear) {
   EXPECT_EQ(Info(s_, m).maxsize, 1);
 }
 
+// Expired answers instead of errors
+
+TEST_F(MemoCacheTest, StaleIfErrorGivesWhatExpiredNotLongAgo) {
+  const auto& m = Method({.ttl = seconds(10), .stale_if_error = seconds(5)});
+  const SessionPtr s = Open();
+  EXPECT_EQ(Get(s, m, "k"), "miss =k");
+  Advance(seconds(12));
+  Caller &first = Call(s, m, "k"), &second = Call(s, m, "k");
+  EXPECT_TRUE(first.computes());
+  Fail(first, absl::StatusCode::kUnavailable);
+  EXPECT_EQ(first.heard(), "stale =k");
+  EXPECT_EQ(second.heard(), "stale =k");
+  EXPECT_GE(first.age(), seconds(12));
+  EXPECT_EQ(Counts(Info(s, m)), "misses 3, coalesced 1, computations 2, errors 1, currsize 1");
+  Advance(seconds(2));
+  EXPECT_EQ(Get(s, m, "k"), "miss =k");  // it works again, and is stored
+  EXPECT_EQ(Get(s, m, "k"), "hit =k");
+  Advance(seconds(15));
+  Caller& too_late = Call(s, m, "k");
+  Fail(too_late, absl::StatusCode::kUnavailable);
+  EXPECT_EQ(too_late.heard(), "miss UNAVAILABLE");
+  EXPECT_EQ(Info(s, m).counters.expirations, 1);
+}
+
+TEST_F(MemoCacheTest, StaleIfErrorIsOnlyForUnavailableAndNotForABypass) {
+  const auto& m = Method({.ttl = seconds(10), .stale_if_error = seconds(5)});
+  const SessionPtr s = Open();
+  Get(s, m, "k");
+  Advance(seconds(12));
+  Caller& other = Call(s, m, "k");
+  Fail(other, absl::StatusCode::kInternal);
+  EXPECT_EQ(other.heard(), "miss INTERNAL");
+  Caller& bypass = Call(s, m, "k", Control::kBypass);
+  Fail(bypass, absl::StatusCode::kUnavailable);
+  EXPECT_EQ(bypass.heard(), "bypass UNAVAILABLE");
+  EXPECT_EQ(Get(s, m, "k", Control::kOnlyIfCached), "miss NOT_CACHED");
+}
+
 }  // namespace
 }  // namespace memod

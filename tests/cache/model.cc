@@ -166,7 +166,9 @@ bool Model::Found(const Call& call) {
     entries_.splice(entries_.end(), entries_, it);
     return true;
   }
-  if (it != entries_.end()) {
+  if (it != entries_.end() && GivenStale(*it, call.now)) {
+    entries_.splice(entries_.end(), entries_, it);
+  } else if (it != entries_.end()) {
     ++counters.expirations;
     entries_.erase(it);
   }
@@ -219,6 +221,12 @@ void Model::Fail(FlightPtr flight, absl::StatusCode code, Time now) {
       methods_[flight->method].negative.contains(code)) {
     Store(*flight, *Answer::OfError(absl::Status(code, "")), heard, took, now);
   }
+  if (code == absl::StatusCode::kUnavailable && flight->counted && !flight->cache->detached) {
+    if (const auto stale = Stale(*flight, now)) {
+      for (auto& waiter : flight->waiters) waiter.status = CacheStatus::kStale;
+      return End(*flight, *stale);
+    }
+  }
   End(*flight, heard);
 }
 
@@ -257,6 +265,19 @@ bool Model::Expired(const Entry& entry, Time now) const {
   return entry.ttl && now >= entry.computed_at + *entry.ttl;
 }
 
+bool Model::GivenStale(const Entry& entry, Time now) const {
+  const auto& stale = methods_[entry.method].stale_if_error;
+  return stale && entry.ttl && !entry.is_error && now < entry.computed_at + *entry.ttl + *stale;
+}
+
+std::optional<std::string> Model::Stale(const Flight& flight, Time now) const {
+  for (const Entry& e : entries_) {
+    const bool same = e.cache == flight.cache.get() && e.method == flight.method;
+    if (same && e.key == flight.key && GivenStale(e, now)) return e.heard;
+  }
+  return std::nullopt;
+}
+
 bool Model::SameCache(int method, int other) const {
   return method == other ||
          (!methods_[method].cache.empty() && methods_[method].cache == methods_[other].cache);
@@ -283,8 +304,8 @@ void Model::Store(const Flight& flight, const Answer& answer, std::string heard,
   Drop([&](const Entry& e) { return mine(e) && e.method == flight.method && e.key == flight.key; });
   const auto ttl =
       answer.code() == absl::StatusCode::kOk ? policy.ttl : policy.negative.at(answer.code());
-  entries_.push_back(
-      {flight.cache.get(), flight.method, flight.key, std::move(heard), ttl, now, took, charge});
+  entries_.push_back({flight.cache.get(), flight.method, flight.key, std::move(heard), ttl,
+                      answer.code() != absl::StatusCode::kOk, now, took, charge});
   EvictUntil(
       [&] {
         return !policy.max_entries ||

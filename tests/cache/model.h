@@ -104,6 +104,7 @@ class Model {
     std::string key;
     std::string heard;
     std::optional<Duration> ttl;
+    bool is_error;
     Time computed_at;
     double took;
     int64_t charge;
@@ -117,6 +118,8 @@ class Model {
   bool IsSpared(const Cache& cache) const;
   Counters* Counting(const Flight& flight) const;
   bool Expired(const Entry& entry, Time now) const;
+  bool GivenStale(const Entry& entry, Time now) const;
+  std::optional<std::string> Stale(const Flight& flight, Time now) const;
   bool Found(const Call& call);
   std::string Refused(const Call& call) const;
   void Store(const Flight& flight, const Answer& answer, std::string heard, double took, Time now);

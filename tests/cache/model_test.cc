@@ -43,6 +43,7 @@ std::vector<World> Worlds() {
       .max_entries = 6,
       .ttl = seconds(2),
       .negative = {{absl::StatusCode::kNotFound, seconds(1)}, {absl::StatusCode::kInternal, {}}}};
+  const Policy stale{.max_entries = 6, .ttl = seconds(1), .stale_if_error = seconds(2)};
   const int64_t entry = ChargeOf("k", "answer");
   return {
       {"no byte bound", unbounded, 0, {plain, total, both, small, nothing, apart, shared}},
@@ -53,7 +54,10 @@ std::vector<World> Worlds() {
       {"bytes for some 5 entries", 5 * entry, 0, {plain, both, apart, shared}},
       {"totals only", unbounded, 0, {total, total, both, both}},
       {"caches with a name", unbounded, 0, {together, aging, together, all_together, all_together}},
-      {"shares of the bytes", 40 * entry, 6 * entry, {plain, together, aging, negative, shared}},
+      {"shares of the bytes",
+       40 * entry,
+       6 * entry,
+       {plain, together, aging, negative, stale, shared}},
       {"equal shares of the bytes", 40 * entry, 40 * entry, {plain, total, negative, shared}},
   };
 }
@@ -148,9 +152,10 @@ class RandomOperations {
 
   void Fail(size_t computation) {
     constexpr absl::StatusCode kCodes[] = {absl::StatusCode::kInternal, absl::StatusCode::kNotFound,
-                                           absl::StatusCode::kAborted};
+                                           absl::StatusCode::kAborted,
+                                           absl::StatusCode::kUnavailable};
     if (Below(2) == 0 && !twin_.computations()[computation].begun) twin_.Begin(computation);
-    twin_.Fail(computation, kCodes[Below(3)]);
+    twin_.Fail(computation, kCodes[Below(4)]);
   }
 
   std::mt19937 random_;

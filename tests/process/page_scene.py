@@ -76,10 +76,13 @@ class Scene:
 
 def main():
     scene = Scene()
-    print(scene.http, flush=True)
-    for line in sys.stdin:
-        name, *arguments = line.split()
-        print(getattr(scene, name)(*arguments) or "done", flush=True)
+    try:
+        print(scene.http, flush=True)
+        for line in sys.stdin:
+            name, *arguments = line.split()
+            print(getattr(scene, name)(*arguments) or "done", flush=True)
+    finally:  # also when the test that told it what to do is gone
+        scene.memod.process.kill()
 
 
 main()

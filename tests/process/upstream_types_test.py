@@ -142,7 +142,7 @@ class UpstreamTypesTest(unittest.TestCase):
                 (SET, typo, 2, "nothing"),
                 (text, BY_MESSAGE, 2, "not a FileDescriptorSet"),
                 (f"{folder}/none", BY_MESSAGE, 2, "No such file"),
-                (folder, BY_MESSAGE, 2, "FileDescriptorSet"),
+                (folder, BY_MESSAGE, 2, folder),
             ):
                 config = pathlib.Path(folder, "memod.toml")
                 config.write_text(upstream(free_port(), f'descriptor_set = "{path}"', method))

@@ -19,15 +19,6 @@ std::string Value(const Metadata& metadata, const std::string& name) {
   return it == metadata.end() ? "" : it->second;
 }
 
-Metadata ToMetadata(const std::multimap<grpc::string_ref, grpc::string_ref>& received) {
-  Metadata metadata;
-  for (const auto& [name, value] : received) {
-    metadata.emplace(std::string(name.data(), name.size()),
-                     std::string(value.data(), value.size()));
-  }
-  return metadata;
-}
-
 }  // namespace
 
 std::string Told::Metadata(const std::string& name) const { return Value(metadata, name); }
@@ -88,6 +79,16 @@ std::string Request(const std::string& key) {
   memo::testing::v1::ProbeRequest request;
   request.set_key(key);
   return request.SerializeAsString();
+}
+
+std::multimap<std::string, std::string> ToMetadata(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& received) {
+  std::multimap<std::string, std::string> metadata;
+  for (const auto& [name, value] : received) {
+    metadata.emplace(std::string(name.data(), name.size()),
+                     std::string(value.data(), value.size()));
+  }
+  return metadata;
 }
 
 grpc::ByteBuffer ToByteBuffer(std::string_view bytes) {

@@ -23,6 +23,7 @@ inline constexpr char kOther[] = "/memo.testing.v1.Probe/Other";
 inline constexpr char kProperty[] = "/memo.testing.v1.Probe/Property";
 inline constexpr char kShared[] = "/memo.testing.v1.Probe/Shared";
 inline constexpr char kStatic[] = "/memo.testing.v1.Probe/Static";
+inline constexpr char kTwin[] = "/memo.testing.v1.Twin/Compute";
 
 struct CallOptions {
   std::string method = kCompute;
@@ -81,6 +82,9 @@ class Call {
 
 // The bytes of a ProbeRequest.
 std::string Request(const std::string& key);
+
+std::multimap<std::string, std::string> ToMetadata(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& received);
 
 grpc::ByteBuffer ToByteBuffer(std::string_view bytes);
 std::string ToString(const grpc::ByteBuffer& buffer);

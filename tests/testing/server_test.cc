@@ -11,6 +11,8 @@ namespace memod {
 namespace {
 
 constexpr int kThreads = 16;
+// Less than drain_timeout: a server without calls drains at once.
+constexpr std::chrono::seconds kDrained(5);
 
 // "hits 1, misses 2": of those that are not zero.
 std::string NonZero(const std::vector<std::pair<std::string, int64_t>>& numbers) {
@@ -59,13 +61,16 @@ void ServerTest::TearDown() {
   EXPECT_TRUE(admin->ClearCache(&context, {}, &cleared).ok());
   EXPECT_TRUE(AliveSoon("nothing"));
   EXPECT_EQ(lab.instances(), 0);
+  const Time begin = Clock::now();
+  server->Drain();
+  EXPECT_LT(Clock::now() - begin, kDrained) << "calls are still in flight";
   StopServer();
 }
 
 void ServerTest::Serve(const ServeOptions& options) {
-  RegisterProbe(registry_, options.probe);
-  examples::Register(registry_);
-  server = Server::Start(options.config, registry_).value();
+  RegisterProbe(registry, options.probe);
+  examples::Register(registry);
+  server = Server::Start(options.config, registry).value();
   client = Client::Connect(target()).value();
   sessions = memo::v1::SessionService::NewStub(client->channel());
   admin = memo::v1::AdminService::NewStub(grpc::CreateChannel(

@@ -46,7 +46,7 @@ ServeOptions MaxEntries(std::optional<int64_t> max_entries);
 
 class ServerTest : public testing::Test {
  protected:
-  // Sessions, instances, flights, entries, bytes: all back to zero.
+  // Sessions, instances, flights, entries, bytes, calls: all back to zero.
   void TearDown() override;
 
   void Serve(const ServeOptions& options = {});
@@ -93,13 +93,13 @@ class ServerTest : public testing::Test {
   std::string target() const;
 
   Lab lab;
+  Registry registry;  // Serve adds Probe and the examples
   std::unique_ptr<Server> server;
   std::optional<Client> client;
   std::unique_ptr<memo::v1::SessionService::Stub> sessions;
   std::unique_ptr<memo::v1::AdminService::Stub> admin;
 
  private:
-  Registry registry_;
   std::deque<Call> calls_;
 };
 
