@@ -160,12 +160,12 @@ absl::StatusOr<Receipt> SessionTable::Update(Session& session, Origin origin) {
   std::shared_ptr<Incarnation> next = Enter(origin);
   {
     MutexLock session_lock(session.mutex_);
-    former = std::exchange(session.incarnation_, std::move(next));
+    former = std::exchange(session.incarnation_, next);
     std::erase_if(session.superseded_, [&](const auto& weak) {
       const auto cache = weak.lock();
-      return cache == nullptr || cache == former->cache || cache == session.incarnation_->cache;
+      return cache == nullptr || cache == former->cache || cache == next->cache;
     });
-    if (former != session.incarnation_) session.superseded_.push_back(former->cache);
+    if (former != next) session.superseded_.push_back(former->cache);
   }
   return Leave(*former);
 }

@@ -49,6 +49,14 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::ClearCache(const std::string& meth
       session_->connections->Call(&SessionService::Stub::ClearCache, handle(), request));
 }
 
+absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
+                                                     const google::protobuf::Message& request) {
+  memo::v1::ForgetRequest forget;
+  forget.set_method(method);
+  forget.set_request(request.SerializeAsString());
+  return ReceiptOf(session_->connections->Call(&SessionService::Stub::Forget, handle(), forget));
+}
+
 absl::StatusOr<memo::v1::GetCacheInfoResponse> SessionHandle::GetCacheInfo(
     const std::string& method) const {
   memo::v1::GetCacheInfoRequest request;

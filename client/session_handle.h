@@ -50,6 +50,12 @@ class [[nodiscard]] SessionHandle {
   // Errors: those of SessionService.ClearCache.
   absl::StatusOr<memo::v1::ReleaseReceipt> ClearCache(const std::string& method = "");
 
+  // Drops the entry of one call, if there is one. (Where metadata is part of the method's key, call
+  // SessionService.Forget with the call's metadata instead.)
+  // Errors: those of SessionService.Forget.
+  absl::StatusOr<memo::v1::ReleaseReceipt> Forget(const std::string& method,
+                                                  const google::protobuf::Message& request);
+
   // The session's counters, over every method or of one.
   // Errors: those of SessionService.GetCacheInfo.
   absl::StatusOr<memo::v1::GetCacheInfoResponse> GetCacheInfo(const std::string& method = "") const;

@@ -165,9 +165,19 @@ Paths MakePaths(Admin& admin, std::function<bool()> ready) {
   };
 }
 
-void Reply(const Paths& paths, const Request& request, Response& response) {
+// Whether the client may see this path. Probes have no client certificate.
+bool MaySee(const ListenerTls* tls, const Request& request) {
+  return tls == nullptr || request.path == "/livez" || request.path == "/readyz" ||
+         tls->IsKnown(*request.ssl);
+}
+
+void Reply(const Paths& paths, const ListenerTls* tls, const Request& request, Response& response) {
   response.set_header("Cache-Control", "no-store");
   response.set_header("X-Content-Type-Options", "nosniff");
+  if (!MaySee(tls, request)) {
+    return ReplyText(403, "want a client certificate; only /livez and /readyz are for all",
+                     response);
+  }
   const auto path = paths.find(request.path);
   if (path == paths.end()) {
     const std::string known =
@@ -185,22 +195,27 @@ void Reply(const Paths& paths, const Request& request, Response& response) {
 }  // namespace
 
 struct AdminHttp::Impl {
-  httplib::Server server;
+  explicit Impl(ListenerTls* tls)
+      : server(tls == nullptr ? std::make_unique<httplib::Server>()
+                              : std::make_unique<httplib::SSLServer>(
+                                    [tls](SSL_CTX& context) { return tls->SetUp(context); })) {}
+
+  const std::unique_ptr<httplib::Server> server;
   int port = 0;
   std::atomic<bool> ended{false};
   std::thread thread;
 };
 
 absl::StatusOr<std::unique_ptr<AdminHttp>> AdminHttp::Start(const std::string& address,
-                                                            Admin& admin,
+                                                            ListenerTls* tls, Admin& admin,
                                                             std::function<bool()> ready) {
   const std::optional<HostPort> parsed = ParseHostPort(address);
   if (!parsed) {
     return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" is not host:port"));
   }
   const auto& [host, port] = *parsed;
-  auto impl = std::make_unique<Impl>();
-  httplib::Server& server = impl->server;
+  auto impl = std::make_unique<Impl>(tls);
+  httplib::Server& server = *impl->server;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_read_timeout(kTimeoutSeconds);
   server.set_write_timeout(kTimeoutSeconds);
@@ -213,18 +228,18 @@ absl::StatusOr<std::unique_ptr<AdminHttp>> AdminHttp::Start(const std::string& a
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   });
   // Before anything of the library's own, whose routes know neither 405 nor what there is.
-  server.set_pre_routing_handler(
-      [paths = MakePaths(admin, std::move(ready))](const Request& request, Response& response) {
-        Reply(paths, request, response);
-        return httplib::Server::HandlerResponse::Handled;
-      });
+  server.set_pre_routing_handler([tls, paths = MakePaths(admin, std::move(ready))](
+                                     const Request& request, Response& response) {
+    Reply(paths, tls, request, response);
+    return httplib::Server::HandlerResponse::Handled;
+  });
   impl->port = port != 0 ? port : server.bind_to_any_port(host);
   if (impl->port < 0 || (port != 0 && !server.bind_to_port(host, port))) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", address, ": ", std::strerror(errno)));
   }
   impl->thread = std::thread([impl = impl.get()] {
-    impl->server.listen_after_bind();
+    impl->server->listen_after_bind();
     impl->ended = true;
   });
   return std::unique_ptr<AdminHttp>(new AdminHttp(std::move(impl)));
@@ -234,8 +249,8 @@ AdminHttp::AdminHttp(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 AdminHttp::~AdminHttp() {
   // stop() does nothing to a server that does not listen yet.
-  while (!impl_->server.is_running() && !impl_->ended) std::this_thread::yield();
-  impl_->server.stop();
+  while (!impl_->server->is_running() && !impl_->ended) std::this_thread::yield();
+  impl_->server->stop();
   impl_->thread.join();
 }
 

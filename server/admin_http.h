@@ -7,7 +7,8 @@
 //   /livez                                   200 as long as the process serves
 //   /readyz                                  200; 503 before it serves and once it is stopping
 //
-// GET and HEAD; nothing here changes anything, and no handle of a session is ever told.
+// GET and HEAD; nothing here changes anything, and no handle of a session is ever told. With TLS and
+// a client CA all but the last two want a client certificate: probes have none.
 #pragma once
 
 #include <functional>
@@ -16,15 +17,17 @@
 
 #include "absl/status/statusor.h"
 #include "memod/server/admin.h"
+#include "memod/server/tls.h"
 
 namespace memod {
 
 class AdminHttp {
  public:
   // Serves on threads of its own until destroyed. `address` is host:port, [ipv6]:port; port 0 picks
-  // one. `admin` outlives it; `ready` is called from its threads.
+  // one. `tls` null: plaintext. `tls` and `admin` outlive it; `ready` is called from its threads.
   // UNAVAILABLE: the port is taken.
-  static absl::StatusOr<std::unique_ptr<AdminHttp>> Start(const std::string& address, Admin& admin,
+  static absl::StatusOr<std::unique_ptr<AdminHttp>> Start(const std::string& address,
+                                                          ListenerTls* tls, Admin& admin,
                                                           std::function<bool()> ready);
   ~AdminHttp();
 

@@ -10,6 +10,8 @@
 namespace memod {
 namespace {
 
+constexpr size_t kMaxAnswerMetadata = 4096;
+
 std::vector<std::string_view> ValuesOf(const Metadata& metadata, std::string_view name) {
   std::vector<std::string_view> values;
   for (const auto& entry : metadata) {
@@ -38,9 +40,14 @@ absl::Status CallContext::AddAnswerMetadata(std::string_view name, std::string_v
   }
   const std::string lower = absl::AsciiStrToLower({name.data(), name.size()});
   const auto& kept = flight_.method().policy.answer_metadata;
-  if (std::find(kept.begin(), kept.end(), lower) != kept.end()) {
-    answer_metadata_.emplace_back(lower, value);
+  if (std::find(kept.begin(), kept.end(), lower) == kept.end()) return absl::OkStatus();
+  size_t size = lower.size() + value.size();
+  for (const auto& [added, its_value] : answer_metadata_) size += added.size() + its_value.size();
+  if (size > kMaxAnswerMetadata) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the answer's metadata is ", size, " bytes with ", lower, ", limit ", kMaxAnswerMetadata));
   }
+  answer_metadata_.emplace_back(lower, value);
   return absl::OkStatus();
 }
 

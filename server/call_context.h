@@ -47,6 +47,8 @@ class CallContext {
   // otherwise it is dropped. With an error none goes out.
   // INVALID_ARGUMENT, and nothing is added: the value is not printable ASCII, which only names that
   // end in -bin may have.
+  // RESOURCE_EXHAUSTED, and nothing is added: with it the answer's metadata is more than 4 KiB.
+  // (Clients give up the whole connection for 8 KiB by default.)
   absl::Status AddAnswerMetadata(std::string_view name, std::string_view value);
 
   // For those who run the method.

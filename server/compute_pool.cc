@@ -107,14 +107,6 @@ void ComputePool::Stop() {
   for (Queued& queued : refused) queued.job(Stopping());
 }
 
-bool ComputePool::WaitIdle(Time until) {
-  MutexLock lock(mutex_);
-  while (idle_ < static_cast<int64_t>(threads_.size())) {
-    if (changed_.wait_until(mutex_, until) == std::cv_status::timeout) break;
-  }
-  return idle_ == static_cast<int64_t>(threads_.size());
-}
-
 void ComputePool::Run() {
   while (true) {
     Queued next;
@@ -128,13 +120,8 @@ void ComputePool::Run() {
     }
     next.job(next.wanted() ? absl::OkStatus() : absl::CancelledError());
     next = {};  // what it holds is freed before the thread counts as idle
-    bool told = false;
-    {
-      MutexLock lock(mutex_);
-      ++idle_;
-      told = stopped_;
-    }
-    if (told) changed_.notify_all();
+    MutexLock lock(mutex_);
+    ++idle_;
   }
 }
 

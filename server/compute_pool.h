@@ -17,7 +17,6 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "memod/cache/mutex.h"
-#include "memod/cache/time.h"
 
 namespace memod {
 
@@ -49,8 +48,6 @@ class ComputePool {
 
   // Refuses what is queued and what comes; what runs goes on.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
-  // After Stop: whether everything that ran has ended by then.
-  bool WaitIdle(Time until) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Queued {

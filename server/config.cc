@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "memod/server/config_keys.h"
+#include "memod/server/config_listeners.h"
 #include "memod/server/config_toml.h"
 #include "memod/server/config_values.h"
 #include "memod/server/suggestion.h"
@@ -123,7 +124,6 @@ class Loader {
   void CheckContradictions(const std::string& path, const MethodConfig& method, const Lines& lines,
                            const std::string& kind);
   void LoadVariable(const std::string& name, const std::string& value);
-  void CheckListener(const std::string& key, const std::string& address, bool allow_remote);
 
   // `label` says what was set where: "memod.toml:12: cache.max_bytes", "--cache.max_bytes".
   void Set(const Key<Config>& key, const ConfigValue& value, const std::string& label);
@@ -235,6 +235,7 @@ void Loader::LoadUpstream(const std::string& path, const TomlSection& section) {
   }
   config_.upstreams.pop_back();
   CheckUpstream(upstream);
+  for (std::string& fault : UpstreamTlsFaults(upstream)) errors_.push_back(std::move(fault));
   config_.upstreams.push_back(std::move(upstream));
 }
 
@@ -355,18 +356,9 @@ void Loader::LoadFlags(const std::vector<std::pair<std::string, std::string>>& f
 }
 
 void Loader::CheckListeners() {
-  const Config& c = config_;
-  CheckListener("server.listen", c.server.listen, c.server.insecure_allow_remote);
-  CheckListener("admin.listen", c.admin.listen, c.admin.insecure_allow_remote);
-  CheckListener("admin.http", c.admin.http, c.admin.insecure_allow_remote);
-}
-
-void Loader::CheckListener(const std::string& key, const std::string& address, bool allow_remote) {
-  const std::string remedy = SectionOf(key) + ".insecure_allow_remote";
-  // A remedy that was meant, but misspelt, is an error of its own.
-  if (address.empty() || allow_remote || IsLoopback(address) || refused_.count(remedy)) return;
-  Error(labels_[key], ": got ", Shown(address), ", plaintext beyond loopback; want a loopback ",
-        "address, or ", remedy, " = true where everyone on the network may call");
+  for (std::string& fault : ListenerFaults(config_, labels_, refused_)) {
+    errors_.push_back(std::move(fault));
+  }
 }
 
 absl::StatusOr<Config> Loader::Finish() {

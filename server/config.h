@@ -61,17 +61,33 @@ struct UpstreamConfig {
   std::string target;  // any gRPC name: "dns:///pricing:50051", "unix:/run/pricing.sock"
   // Full names of the services that it is called for; empty: whatever nobody else serves.
   std::vector<std::string> services;
-  int channels = 1;                   // connections
+  int channels = 1;         // connections
+  std::optional<bool> tls;  // see uses_tls
+  std::string tls_ca;       // PEM files; empty: the system's CAs, no client certificate
+  std::string tls_certificate, tls_key;
+  std::string tls_server_name;  // whom its certificate has to be for; empty: as in target
   int64_t max_response_bytes = int64_t{64} << 20;
   std::vector<MethodConfig> methods;  // [[upstream.method]]: those that are memoized
 
+  bool uses_tls() const {
+    return tls.value_or(!tls_ca.empty() || !tls_certificate.empty() || !tls_server_name.empty());
+  }
   bool operator==(const UpstreamConfig&) const = default;
+};
+
+// The PEM files of listeners with TLS.
+struct TlsPaths {
+  std::string certificate;  // and those that it was signed by, the leaf first; empty: plaintext
+  std::string key;
+  std::string client_ca;  // empty: no client certificate is asked for
+  bool operator==(const TlsPaths&) const = default;
 };
 
 struct Config {
   struct Server {
     std::string listen = "127.0.0.1:7070";  // host:port, [ipv6]:port or unix:/path
     bool insecure_allow_remote = false;
+    TlsPaths tls;
     int64_t max_request_bytes = int64_t{4} << 20;
     Duration keepalive_time = std::chrono::seconds(10);
     Duration keepalive_timeout = std::chrono::seconds(3);
@@ -82,6 +98,7 @@ struct Config {
     std::string listen = "127.0.0.1:7071";  // as above
     std::string http = "127.0.0.1:7072";    // host:port or [ipv6]:port; empty: off
     bool insecure_allow_remote = false;
+    TlsPaths tls;  // of both
     bool operator==(const Admin&) const = default;
   };
   struct Cache {

@@ -173,6 +173,8 @@ Kind<std::vector<std::string>> MetadataNames(const std::string& example) {
   return ListOf("metadata name", MetadataNameFault, example);
 }
 
+Kind<std::string> PemFile() { return Text("a PEM file, or \"\" for none", IsPath); }
+
 template <class S, class V>
 Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V> kind,
                       std::string default_value, std::string meaning) {
@@ -183,6 +185,20 @@ Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V
     return std::string();
   };
   return {std::move(name), kind.allowed, std::move(default_value), std::move(meaning), set};
+}
+
+// A file of a listener's TLS.
+template <class S>
+Key<Config> TlsKey(std::string name, S Config::*section, std::string TlsPaths::*file,
+                   std::string meaning) {
+  const Kind<std::string> kind = PemFile();
+  const auto set = [=](Config& config, const ConfigValue& value) {
+    const std::optional<std::string> read = kind.read(value);
+    if (!read) return Refusal(kind, value);
+    (config.*section).tls.*file = *read;
+    return std::string();
+  };
+  return {std::move(name), kind.allowed, "", std::move(meaning), set};
 }
 
 // V is M, or what M is an optional of.
@@ -252,6 +268,11 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "where clients call"),
       ServerKey("server.insecure_allow_remote", &C::server, &C::Server::insecure_allow_remote,
                 Boolean(), "false", "let server.listen be plaintext beyond loopback"),
+      TlsKey("server.tls_certificate", &C::server, &TlsPaths::certificate,
+             "certificate of server.listen, which takes TLS only then"),
+      TlsKey("server.tls_key", &C::server, &TlsPaths::key, "private key of that certificate"),
+      TlsKey("server.tls_client_ca", &C::server, &TlsPaths::client_ca,
+             "CAs that clients' certificates have to come from"),
       ServerKey("server.max_request_bytes", &C::server, &C::Server::max_request_bytes,
                 MessageSize(), "4MiB", "largest request of a method"),
       ServerKey("server.keepalive_time", &C::server, &C::Server::keepalive_time, Keepalive(), "10s",
@@ -266,6 +287,11 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "where administrators and probes call, HTTP"),
       ServerKey("admin.insecure_allow_remote", &C::admin, &C::Admin::insecure_allow_remote,
                 Boolean(), "false", "let admin.listen and admin.http be plaintext beyond loopback"),
+      TlsKey("admin.tls_certificate", &C::admin, &TlsPaths::certificate,
+             "certificate of admin.listen and admin.http, which take TLS only then"),
+      TlsKey("admin.tls_key", &C::admin, &TlsPaths::key, "private key of that certificate"),
+      TlsKey("admin.tls_client_ca", &C::admin, &TlsPaths::client_ca,
+             "CAs that administrators' certificates have to come from"),
       ServerKey("cache.max_bytes", &C::cache, &C::Cache::max_bytes, Or("unbounded", CacheSize()),
                 "1GiB", "bound of all entries together"),
       ServerKey("session.max", &C::session, &C::Session::max, Integer<int64_t>(1, 10'000'000),
@@ -315,6 +341,15 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
                  ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
                  "the services that it is called for; left out: all that nobody else serves"),
       SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
+      SectionKey("tls", &U::tls, Boolean(), "false, but with another key of tls_...",
+                 "whether it is called over TLS"),
+      SectionKey("tls_ca", &U::tls_ca, PemFile(), "",
+                 "CAs that its certificate has to come from; left out: the system's"),
+      SectionKey("tls_certificate", &U::tls_certificate, PemFile(), "",
+                 "certificate that memod shows to it"),
+      SectionKey("tls_key", &U::tls_key, PemFile(), "", "private key of that certificate"),
+      SectionKey("tls_server_name", &U::tls_server_name, Text("a host name", IsTarget), "",
+                 "whom its certificate has to be for; left out: the host in target"),
       SectionKey("max_response_bytes", &U::max_response_bytes, MessageSize(), "64MiB",
                  "largest message taken from it"),
   };

@@ -3,37 +3,17 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <iterator>
-#include <memory>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "memod/server/config_values.h"
+#include "memod/server/read_file.h"
 
 namespace memod {
 namespace {
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  const auto failed = [&] {
-    return absl::InvalidArgumentError(
-        absl::StrCat("failed to read configuration from ", path, ": ", std::strerror(errno)));
-  };
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  if (!file) return failed();
-  std::string text;
-  char buffer[4096];
-  while (const size_t count = std::fread(buffer, 1, sizeof(buffer), file.get())) {
-    text.append(buffer, count);
-  }
-  if (std::ferror(file.get())) return failed();
-  return text;
-}
 
 int LineOf(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
 
@@ -119,7 +99,10 @@ std::vector<TomlSection> ToSections(const toml::table& document) {
 
 absl::StatusOr<std::vector<TomlSection>> ReadToml(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return text.status();
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("failed to read configuration from ", path, ": ",
+                                                   std::string(text.status().message())));
+  }
   try {
     return ToSections(toml::parse(*text));
   } catch (const toml::parse_error& error) {

@@ -201,6 +201,8 @@ bool IsTarget(string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isgraph);
 }
 
+bool IsPath(string_view text) { return text.find('\0') == string_view::npos; }
+
 std::string ServiceNameFault(string_view text) {
   return IsIdentifiers(text, "._") ? "" : "want a service name such as \"pricing.v1.Pricer\"";
 }

@@ -54,6 +54,9 @@ std::string Shown(std::string_view text);
 // What gRPC may resolve: not empty, no spaces and no control characters.
 bool IsTarget(std::string_view text);
 
+// Of a file, or empty: without a zero byte.
+bool IsPath(std::string_view text);
+
 // "pkg.Service". Empty: nothing is wrong with it; else what, as in: want a service name ...
 std::string ServiceNameFault(std::string_view text);
 

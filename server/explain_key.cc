@@ -43,7 +43,9 @@ void AddMetadata(const std::string& name, const Metadata& metadata, memo::v1::Ke
     if (sent != name) continue;
     any = true;
     const bool secret = MayBeSecret(name);
-    AddPart(part_name, secret ? Digest(value) : absl::CHexEscape(value), value.size(), out);
+    // In quotes, so that no value reads like another, nor like "(absent)".
+    AddPart(part_name, secret ? Digest(value) : absl::StrCat("\"", absl::CHexEscape(value), "\""),
+            value.size(), out);
     out->mutable_parts()->rbegin()->set_digest(secret);
   }
   if (!any) AddPart(part_name, "(absent)", 0, out);
@@ -101,8 +103,7 @@ std::string Values(const memo::v1::KeyExplanation& key, const std::string& name)
   std::string values;
   for (const auto& part : key.parts()) {
     if (part.name() != name) continue;
-    absl::StrAppend(&values, values.empty() ? "" : ", ",
-                    part.digest() || part.name() == "memory" ? part.value() : Quoted(part.value()));
+    absl::StrAppend(&values, values.empty() ? "" : ", ", part.value());
   }
   return values;
 }

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
+#include <utility>
 
 #include "memod/cache/memo_error.h"
 
@@ -27,21 +29,24 @@ std::string DetailsOf(const absl::Status& status) {
   std::string details;
   google::protobuf::io::StringOutputStream stream(&details);
   google::protobuf::io::CodedOutputStream out(&stream);
-  bool any = false;
   WireFormatLite::WriteInt32(1, static_cast<int>(status.code()), &out);
   WireFormatLite::WriteString(2, std::string(status.message().data(), status.message().size()),
                               &out);
+  // Abseil visits them in any order; the same error is to look the same each time.
+  std::map<std::string, std::string> payloads;
   status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& payload) {
-    if (std::string_view(type_url.data(), type_url.size()) == kMemoErrorPayload) return;
-    if (type_url == kTrailersPayload) return;
-    google::protobuf::Any detail;
-    detail.set_type_url(std::string(type_url));
-    detail.set_value(std::string(payload));
-    WireFormatLite::WriteBytes(3, detail.SerializeAsString(), &out);
-    any = true;
+    payloads.emplace(std::string(type_url), std::string(payload));
   });
+  payloads.erase(std::string(kMemoErrorPayload));
+  payloads.erase(std::string(kTrailersPayload));
+  for (auto& [type_url, payload] : payloads) {
+    google::protobuf::Any detail;
+    detail.set_type_url(type_url);
+    detail.set_value(std::move(payload));
+    WireFormatLite::WriteBytes(3, detail.SerializeAsString(), &out);
+  }
   out.Trim();
-  return any ? details : "";
+  return payloads.empty() ? "" : details;
 }
 
 }  // namespace

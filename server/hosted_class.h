@@ -168,7 +168,8 @@ class ServiceBuilder {
 
   // Sessions opened with equal states (and equal session.metadata) share one instance and what is
   // remembered for it, until the last of them is gone; one that updates its state leaves. Right
-  // where two instances made from equal states answer alike, for good.
+  // where two instances made from equal states answer alike, for good. Equal are equal bytes: states
+  // whose bytes differ, as a map's order may, merely do not share.
   ServiceBuilder& ShareEqualStates() {
     static_assert(!std::is_void_v<T>, "memod: functions have no state to share");
     service_.shares_equal_states = true;

@@ -85,9 +85,12 @@ void Incarnator::Start(const BuildPtr& build) {
 }
 
 bool Incarnator::Wanted(const Build& build) {
-  MutexLock lock(mutex_);
-  return std::any_of(build.clients.begin(), build.clients.end(),
-                     [](const Client& client) { return client.wanted(); });
+  std::vector<std::function<bool()>> wanted;  // foreign: asked under no lock of ours
+  {
+    MutexLock lock(mutex_);
+    for (const Client& client : build.clients) wanted.push_back(client.wanted);
+  }
+  return std::any_of(wanted.begin(), wanted.end(), [](const auto& ask) { return ask(); });
 }
 
 void Incarnator::Run(const BuildPtr& build) {

@@ -37,7 +37,7 @@ class Incarnator {
 
   // Who wants to be, or to become, something new.
   struct Client {
-    // Whether it is still there. Any thread; short, and without locks that are held while asking.
+    // Whether it is still there. Any thread; short.
     std::function<bool()> wanted;
     // Told once; on the compute pool, or at once if there is nothing to make.
     //   INVALID_ARGUMENT: no hosted class takes such a state, or it does not decode.
@@ -74,7 +74,6 @@ class Incarnator {
 
   const Environment env_;
 
-  // A leaf, but for Client::wanted.
   Mutex mutex_;
   // Of shared states. The clients of each are guarded too.
   absl::flat_hash_map<std::shared_ptr<const SharedKey>, BuildPtr, SharedKey::Hash, SharedKey::Eq>

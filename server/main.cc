@@ -20,6 +20,7 @@
 #include "memod/server/config.h"
 #include "memod/server/logging.h"
 #include "memod/server/server.h"
+#include "memod/server/tls.h"
 
 namespace memod {
 namespace {
@@ -72,7 +73,7 @@ int Healthcheck(const Config& config) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // it asks the machine it is on
   auto stub = grpc::health::v1::Health::NewStub(grpc::CreateCustomChannel(
-      config.server.listen, grpc::InsecureChannelCredentials(), arguments));
+      config.server.listen, HealthcheckCredentials(config.server.tls), arguments));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
   grpc::health::v1::HealthCheckResponse response;

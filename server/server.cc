@@ -30,6 +30,7 @@
 #include "memod/server/method_policies.h"
 #include "memod/server/proxy_service.h"
 #include "memod/server/session_service.h"
+#include "memod/server/tls.h"
 #include "memod/server/upstream_method.h"
 #include "memod/server/upstreams.h"
 
@@ -108,6 +109,11 @@ std::string ListenError(const std::string& address) {
   return error;
 }
 
+// Null `tls`: plaintext.
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::unique_ptr<ListenerTls>& tls) {
+  return tls == nullptr ? grpc::InsecureServerCredentials() : tls->credentials();
+}
+
 absl::Status CannotListen(const std::string& key, const std::string& address) {
   return absl::UnavailableError(
       absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
@@ -119,6 +125,7 @@ absl::Status CannotListen(const std::string& key, const std::string& address) {
 struct Server::Parts {
   Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
 
+  absl::Status ReadTls();
   absl::Status AddMethods();
   void AddUpstreams(const std::vector<FinalPolicy>& policies);
   absl::Status StartData();
@@ -127,6 +134,7 @@ struct Server::Parts {
   const Config config;
   const Registry& registry;
 
+  std::unique_ptr<ListenerTls> tls, admin_tls;  // null: plaintext
   MethodTable methods;
   CacheContext context{config.cache.max_bytes};
   SessionTable sessions{context,
@@ -156,6 +164,18 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> admin_server;
   std::unique_ptr<AdminHttp> http;
 };
+
+absl::Status Server::Parts::ReadTls() {
+  if (absl::Status status = CheckTlsFiles(config); !status.ok()) return status;
+  auto of_server = ListenerTls::Make("server", config.server.tls);
+  auto of_admin = ListenerTls::Make("admin", config.admin.tls);
+  for (const auto& made : {&of_server, &of_admin}) {
+    if (!made->ok()) return made->status();
+  }
+  tls = *std::move(of_server);
+  admin_tls = *std::move(of_admin);
+  return absl::OkStatus();
+}
 
 absl::Status Server::Parts::AddMethods() {
   const auto policies = CheckedPolicies(config, registry);
@@ -215,7 +235,7 @@ absl::Status Server::Parts::StartData() {
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
-  builder.AddListeningPort(config.server.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(config.server.listen, CredentialsOf(tls), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
   builder.RegisterCallbackGenericService(&*proxy);
@@ -234,14 +254,15 @@ absl::Status Server::Parts::StartAdmin() {
   if (IsTakenSocket(config.admin.listen)) return CannotListen("admin.listen", config.admin.listen);
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
-  builder.AddListeningPort(config.admin.listen, grpc::InsecureServerCredentials(), &admin_port);
+  builder.AddListeningPort(config.admin.listen, CredentialsOf(admin_tls), &admin_port);
   builder.RegisterService(&admin_service);
   grpc::EnableDefaultHealthCheckService(false);
   admin_server = builder.BuildAndStart();
   if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
   if (config.admin.listen.starts_with("unix:")) admin_port = 0;
   if (config.admin.http.empty()) return absl::OkStatus();
-  auto started = AdminHttp::Start(config.admin.http, admin, [this] { return ready.load(); });
+  auto started =
+      AdminHttp::Start(config.admin.http, admin_tls.get(), admin, [this] { return ready.load(); });
   if (!started.ok()) {
     return absl::Status(started.status().code(),
                         absl::StrCat("admin.http: ", std::string(started.status().message())));
@@ -251,6 +272,7 @@ absl::Status Server::Parts::StartAdmin() {
 }
 
 absl::Status Server::Check(const Config& config, const Registry& registry) {
+  if (absl::Status status = CheckTlsFiles(config); !status.ok()) return status;
   return CheckedPolicies(config, registry).status();
 }
 
@@ -263,6 +285,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   (void)once;
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(config, registry)));
   Parts& parts = *server->parts_;
+  if (absl::Status status = parts.ReadTls(); !status.ok()) return status;
   if (absl::Status status = parts.AddMethods(); !status.ok()) return status;
   if (absl::Status status = parts.StartAdmin(); !status.ok()) return status;
   if (absl::Status status = parts.StartData(); !status.ok()) return status;

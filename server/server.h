@@ -16,7 +16,7 @@ namespace memod {
 class Server {
  public:
   // INVALID_ARGUMENT: the registry does not fit the .protos, or a [[method]] of the configuration
-  // no hosted method; each that does not.
+  // no hosted method; each that does not. Or files of TLS that are not right.
   static absl::Status Check(const Config& config, const Registry& registry);
   // Serves when this returns. `registry` outlives the server.
   // INVALID_ARGUMENT: as Check says.

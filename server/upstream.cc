@@ -1,7 +1,6 @@
 #include "memod/server/upstream.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/grpc_status.h"
+#include "memod/server/tls.h"
 
 namespace memod {
 namespace {
@@ -27,6 +27,7 @@ constexpr int kMaxMetadataBytes = 1 << 20;
 
 grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   grpc::ChannelArguments arguments;
+  if (!config.tls_server_name.empty()) arguments.SetSslTargetNameOverride(config.tls_server_name);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(config.max_response_bytes));
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -42,9 +43,9 @@ grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
 }  // namespace
 
 Upstream::Upstream(const UpstreamConfig& config) : name_(config.name), target_(config.target) {
+  const auto credentials = UpstreamCredentials(config);
   for (int i = 0; i < config.channels; ++i) {
-    channels_.push_back(grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(),
-                                                  Arguments(config, i)));
+    channels_.push_back(grpc::CreateCustomChannel(target_, credentials, Arguments(config, i)));
     channels_.back()->GetState(/*try_to_connect=*/true);
     stubs_.push_back(std::make_unique<Stub>(channels_.back()));
   }

@@ -11,20 +11,20 @@
 namespace memod {
 namespace {
 
-std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
-  grpc::ChannelArguments arguments;
+std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address, const Transport& transport) {
+  grpc::ChannelArguments arguments = transport.arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // the admin port is on loopback, or close by
   // What is watched may be started anew: do not wait ever longer for it to be back.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, transport.credentials, arguments);
 }
 
 }  // namespace
 
-AdminPort::AdminPort(std::string address, absl::Duration timeout)
+AdminPort::AdminPort(std::string address, absl::Duration timeout, const Transport& transport)
     : address_(std::move(address)),
       timeout_(timeout),
-      stub_(memo::v1::AdminService::NewStub(ChannelTo(address_))) {}
+      stub_(memo::v1::AdminService::NewStub(ChannelTo(address_, transport))) {}
 
 void AdminPort::Cancel() {
   absl::MutexLock lock(&mutex_);

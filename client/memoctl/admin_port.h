@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "memo/v1/admin.grpc.pb.h"
+#include "memod/client/memoctl/transport.h"
 
 namespace memod {
 
@@ -19,7 +20,7 @@ namespace memod {
 class AdminPort {
  public:
   // `timeout`: of each question.
-  AdminPort(std::string address, absl::Duration timeout);
+  AdminPort(std::string address, absl::Duration timeout, const Transport& transport);
 
   const std::string& address() const { return address_; }
 

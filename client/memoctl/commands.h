@@ -11,6 +11,7 @@
 #include "memod/client/client.h"
 #include "memod/client/memoctl/admin_port.h"
 #include "memod/client/memoctl/state.h"
+#include "memod/client/memoctl/transport.h"
 
 namespace memod {
 
@@ -19,8 +20,9 @@ struct CommandOptions {
   std::string server;      // data port
   std::string admin;       // admin port
   absl::Duration timeout;  // of each question to the server
-  bool json = false;       // instead of tables
-  int json_indent = 2;     // negative: on one line
+  Transport transport = {};
+  bool json = false;    // instead of tables
+  int json_indent = 2;  // negative: on one line
 };
 
 // An empty session or method: all of them.

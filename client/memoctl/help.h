@@ -10,6 +10,7 @@ Examples:
   memoctl info
   memoctl top
   memoctl sessions -o json | jq -r '.sessions[].session_id'
+  memoctl --admin memod:7071 --tls-ca ca.pem --tls-cert client.pem --tls-key client-key.pem info
 
 The server is asked at two ports: `open` and `call` use the data port (--server), all others the
 admin port (--admin); `forget` and `explain` ask the data port for the types of their messages.

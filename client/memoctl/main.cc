@@ -34,6 +34,7 @@ constexpr absl::Duration kMaxTimeout = absl::Hours(24);
 // What the command line says.
 struct CommandLine {
   CommandOptions options{"127.0.0.1:7070", "127.0.0.1:7071", absl::Seconds(30)};
+  TlsText tls;
   Scope scope;
   std::string session_id;
   StateText state;
@@ -116,6 +117,21 @@ void AddCommonOptions(CLI::App& app, CommandLine& line) {
       ->check(CLI::IsMember({"table", "json"}))
       ->default_str("table");
   app.set_version_flag("--version", "memoctl " MEMOD_VERSION);
+}
+
+void AddTlsOptions(CLI::App& app, TlsText& tls) {
+  app.add_flag("--tls", tls.on, "TLS, to a server whose certificate a public CA signed")
+      ->envname("MEMOCTL_TLS");
+  const auto add = [&app](const std::string& name, std::string& value, const char* variable,
+                          const std::string& description, const char* type) {
+    app.add_option(name, value, description)->type_name(type)->envname(variable);
+  };
+  add("--tls-ca", tls.ca, "MEMOCTL_TLS_CA", "TLS, to a server whose certificate these CAs signed",
+      "FILE");
+  add("--tls-cert", tls.cert, "MEMOCTL_TLS_CERT", "TLS, with this client certificate", "FILE");
+  add("--tls-key", tls.key, "MEMOCTL_TLS_KEY", "Private key of the client certificate", "FILE");
+  add("--tls-server-name", tls.server_name, "MEMOCTL_TLS_SERVER_NAME",
+      "TLS, to a server whose certificate is for this name; default: the address's", "NAME");
 }
 
 void AddScopeOptions(CLI::App& sub, CommandLine& line) {
@@ -308,17 +324,25 @@ class HelpFormatter final : public CLI::Formatter {
  public:
   std::string make_option_opts(const CLI::Option* option) const override {
     const ArgumentSyntax syntax = SyntaxOf(*option);
-    if (syntax.value.empty()) return "";
+    const std::string variable =
+        option->get_envname().empty() ? "" : absl::StrCat(" (", option->get_envname(), ")");
+    if (syntax.value.empty()) return variable;
     const std::string value = syntax.choices.empty()
                                   ? syntax.value
                                   : absl::StrCat("{", absl::StrJoin(syntax.choices, ","), "}");
     const bool named = option->get_positional() && syntax.choices.empty();  // its name says it
     std::string text = named ? "" : absl::StrCat(" ", value, syntax.many ? " ..." : "");
     if (!option->get_default_str().empty()) absl::StrAppend(&text, "=", option->get_default_str());
-    if (!option->get_envname().empty()) absl::StrAppend(&text, " (", option->get_envname(), ")");
-    return text;
+    return text + variable;
   }
 };
+
+// gRPC does not tell that the other side wants TLS.
+std::string Hint(const CommandLine& line, const absl::Status& status) {
+  const bool cut_off = absl::IsUnavailable(status) && line.tls.empty() &&
+                       absl::StrContains(status.message(), "Socket closed");
+  return cut_off ? "; does that port want TLS? See --tls-ca" : "";
+}
 
 CommandSyntax SyntaxOf(const CLI::App& app) {
   CommandSyntax syntax{app.get_name(), app.get_description()};
@@ -340,8 +364,11 @@ int PrintCandidates(const CLI::App& app, const CommandLine& line, std::vector<st
   return found.files ? kCompleteFiles : 0;
 }
 
-absl::Status RunCommand(const CommandLine& line) {
-  AdminPort admin(line.options.admin, line.options.timeout);
+absl::Status RunCommand(CommandLine& line) {
+  auto transport = MakeTransport(line.tls);
+  if (!transport.ok()) return transport.status();
+  line.options.transport = *std::move(transport);
+  AdminPort admin(line.options.admin, line.options.timeout, line.options.transport);
   if (line.other) return line.other(admin);
   const CommandLine::Text text = line.text(admin);
   if (!text.ok()) return text.status();
@@ -355,6 +382,7 @@ int Run(int argc, char** argv) {
   app.formatter(std::make_shared<HelpFormatter>());  // of all commands that are added below
   app.footer(kExamples);
   AddCommonOptions(app, line);
+  AddTlsOptions(app, line.tls);
   AddCommands(app, line);
   if (argc > 1 && std::string(argv[1]) == "__complete") {
     return PrintCandidates(app, line, {argv + 2, argv + argc});
@@ -367,7 +395,7 @@ int Run(int argc, char** argv) {
   const absl::Status status = RunCommand(line);
   if (status.ok()) return 0;
   std::cerr << "memoctl: " << absl::StatusCodeToString(status.code()) << ": "
-            << Printable(std::string(status.message())) << std::endl;
+            << Printable(std::string(status.message())) << Hint(line, status) << std::endl;
   return IsMisuse(status) ? kMisused : kRefused;
 }
 

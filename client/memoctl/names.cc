@@ -34,14 +34,33 @@ std::vector<std::string> NamesOfMethods(AdminPort& admin, NameOf name_of) {
   return {names.begin(), names.end()};
 }
 
+// An option's value, as the words say it, or the environment.
+std::string ValueOf(const std::string& option, const char* variable,
+                    const std::vector<std::string>& words, const std::string& otherwise = "") {
+  const auto word = std::find(words.begin(), words.end(), option);
+  if (word != words.end() && word + 1 != words.end()) return *(word + 1);
+  const char* value = std::getenv(variable);
+  return value == nullptr ? otherwise : value;
+}
+
+TlsText TlsOf(const std::vector<std::string>& words) {
+  TlsText tls;
+  tls.on = std::find(words.begin(), words.end(), "--tls") != words.end() ||
+           std::getenv("MEMOCTL_TLS") != nullptr;
+  tls.ca = ValueOf("--tls-ca", "MEMOCTL_TLS_CA", words);
+  tls.cert = ValueOf("--tls-cert", "MEMOCTL_TLS_CERT", words);
+  tls.key = ValueOf("--tls-key", "MEMOCTL_TLS_KEY", words);
+  tls.server_name = ValueOf("--tls-server-name", "MEMOCTL_TLS_SERVER_NAME", words);
+  return tls;
+}
+
 }  // namespace
 
 std::vector<std::string> NamesFor(const std::string& value, const std::vector<std::string>& words,
-                                  std::string address) {
-  if (const char* from = std::getenv("MEMOCTL_ADMIN"); from != nullptr) address = from;
-  const auto option = std::find(words.begin(), words.end(), "--admin");
-  if (option != words.end() && option + 1 != words.end()) address = *(option + 1);
-  AdminPort admin(address, kPatience);
+                                  const std::string& address) {
+  const auto transport = MakeTransport(TlsOf(words));
+  if (!transport.ok()) return {};
+  AdminPort admin(ValueOf("--admin", "MEMOCTL_ADMIN", words, address), kPatience, *transport);
   if (value == "SESSION") return SessionIds(admin);
   if (value == "TYPE") {
     return NamesOfMethods(admin, [](const auto& method) { return method.state_type(); });

@@ -61,6 +61,8 @@ absl::StatusOr<SessionHandle> Open(const CommandOptions& options, const Client& 
 
 absl::StatusOr<Client> ConnectTo(const CommandOptions& options) {
   ClientOptions client_options;
+  client_options.credentials = options.transport.credentials;
+  client_options.arguments = options.transport.arguments;
   client_options.connect_timeout = absl::ToChronoMilliseconds(options.timeout);
   client_options.call_timeout = client_options.connect_timeout;
   return Client::Connect(options.server, std::move(client_options));

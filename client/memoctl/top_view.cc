@@ -32,7 +32,7 @@ std::string Styled(const TopView& view, const char* style, const std::string& te
 std::string Percent(double ratio) { return absl::StrFormat("%.1f%%", ratio * 100); }
 
 std::string PerSecond(double rate) {
-  return absl::StrFormat(rate > 0 && rate < 9.95 ? "%.1f" : "%.0f", rate);
+  return absl::StrFormat("%.*f", rate > 0 && rate < 9.95 ? 1 : 0, rate);
 }
 
 bool HasCalls(const TopRow& row) { return row.info.hits() + row.info.misses() > 0; }

@@ -91,6 +91,11 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     response->mutable_receipt()->set_entries(request->method().empty() ? 2 : 1);
     return Find(*context).second;
   }
+  grpc::Status Forget(grpc::ServerContext* context, const memo::v1::ForgetRequest* request,
+                      memo::v1::ForgetResponse* response) override {
+    response->mutable_receipt()->set_bytes(static_cast<int64_t>(request->request().size()));
+    return Find(*context).second;
+  }
   grpc::Status GetCacheInfo(grpc::ServerContext* context,
                             const memo::v1::GetCacheInfoRequest* request,
                             memo::v1::GetCacheInfoResponse* response) override {

@@ -179,6 +179,7 @@ TEST_F(SessionHandleTest, OwnCallsCarryTheHandleAndReturnReceipts) {
   EXPECT_GT(session->UpdateState(state).value().bytes(), 0);
   EXPECT_EQ(session->ClearCache().value().entries(), 2);
   EXPECT_EQ(session->ClearCache("/a.B/C").value().entries(), 1);
+  EXPECT_EQ(session->Forget("/a.B/C", state).value().bytes(), state.ByteSizeLong());
   const auto info = session->GetCacheInfo("/a.B/C").value();
   EXPECT_EQ(info.total().hits(), 7);
   EXPECT_EQ(info.methods(0).method(), "/a.B/C");

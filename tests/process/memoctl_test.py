@@ -16,7 +16,8 @@ from harness import adder, dataset_pb2, fibonacci, metadata_of, numbers
 CACHE_INFO = """hits misses maxsize currsize coalesced computations errors bytes evictions
     expirations too_large compute_seconds_saved policy compute_seconds""".split()
 POLICY = """max_entries max_entries_total max_entry_bytes ttl compute_timeout coalesce scope
-    typed cache key_metadata forward key_mode key_ignore answer_metadata negative""".split()
+    typed cache key_metadata forward key_mode key_ignore answer_metadata negative
+    stale_if_error""".split()
 GAUGES = ["sessions", "instances", "flights", "entries", "bytes"]
 RECEIPT = ["entries", "bytes", "compute_seconds"]
 SESSION = "session_id state_type peer age total sharing".split()

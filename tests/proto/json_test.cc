@@ -35,7 +35,7 @@ TEST(ToJson, WritesDurationsAsSecondsAndUnsetOnesAsNull) {
       ToJson(policy),
       R"({"max_entries":0,"max_entries_total":null,"max_entry_bytes":1048576,"ttl":null,)"
       R"("compute_timeout":1.5,"coalesce":false,"scope":"session","typed":false,"cache":"","key_metadata":[],"forward":[],"key_mode":"","key_ignore":[],)"
-      R"("answer_metadata":[],"negative":[]})");
+      R"("answer_metadata":[],"negative":[],"stale_if_error":null})");
 }
 
 TEST(ToJson, Writes64BitIntegersAsExactNumbers) {

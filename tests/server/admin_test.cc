@@ -195,8 +195,8 @@ TEST_F(AdminTest, BadArgumentsAreInvalid) {
 
 TEST_F(AdminTest, DataPortHasNothingAdministrative) {
   Serve();
-  for (const char* rpc :
-       {"GetCacheInfo", "ClearCache", "CloseSession", "ListSessions", "ListMethods"}) {
+  for (const char* rpc : {"GetCacheInfo", "ClearCache", "Forget", "ExplainKey", "CloseSession",
+                          "ListSessions", "ListMethods"}) {
     EXPECT_EQ(Ask(std::nullopt, "", {.method = absl::StrCat("/memo.v1.AdminService/", rpc)})
                   .status.error_code(),
               grpc::StatusCode::UNIMPLEMENTED);

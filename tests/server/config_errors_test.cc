@@ -43,6 +43,7 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
   const std::string size = "a size from 1B to 1GiB, such as 4MiB";
   const std::string keepalive = "a duration from 1ms to 24h, such as 10s";
   const std::string listen = "host:port, [ipv6]:port or unix:/path";
+  const std::string pem = "a PEM file, or \"\" for none";
   const std::vector<Refused> all = {
       {"server.listen", {"", "7070", "localhost", "a:b"}, {"7070", "true", "['a:1']"}, listen},
       {"admin.listen", {"", "localhost:70700"}, {"7071", "''"}, listen},
@@ -52,6 +53,12 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
        "host:port, [ipv6]:port or \"\" for none"},
       {"server.insecure_allow_remote", {"", "1", "yes", "True"}, {"1", "'true'"}, "true or false"},
       {"admin.insecure_allow_remote", {"on"}, {"'false'"}, "true or false"},
+      {"server.tls_certificate", {}, {"7", "true"}, pem},
+      {"server.tls_key", {}, {"['k.pem']"}, pem},
+      {"server.tls_client_ca", {}, {"1.5"}, pem},
+      {"admin.tls_certificate", {}, {"false"}, pem},
+      {"admin.tls_key", {}, {"0"}, pem},
+      {"admin.tls_client_ca", {}, {"[]"}, pem},
       {"server.max_request_bytes", {"", "0", "-1", "1GiB1", "1025MiB"}, {"0", "1.5", "true"}, size},
       {"session.max_state_bytes", {"0B", "2GiB"}, {"1073741825", "'big'"}, size},
       {"server.keepalive_time", {"", "10", "0s", "999us", "25h"}, {"10", "10.0"}, keepalive},
@@ -126,15 +133,17 @@ TEST(ConfigErrorsTest, UnknownKeyTellsTheNearest) {
 TEST(ConfigErrorsTest, UnknownKeyNearNothingTellsAllThereAre) {
   EXPECT_EQ(TomlError("[admin]\nfoo = 1"),
             "memod.toml:2: unknown key admin.foo; want one of admin.listen, admin.http, "
-            "admin.insecure_allow_remote");
+            "admin.insecure_allow_remote, admin.tls_certificate, admin.tls_key, "
+            "admin.tls_client_ca");
   EXPECT_EQ(TomlError("x = 1"),
             "memod.toml:1: unknown key x; want one of server, admin, cache, session, compute, log, "
             "method, upstream");
   EXPECT_EQ(TomlError("[[method]]\nname = '/a.B/C'\nx = 5"),
             "memod.toml:3: unknown key method.x; want one of method.name, method.max_entries, "
-            "method.max_entries_total, method.max_entry_bytes, method.ttl, method.compute_timeout, "
-            "method.coalesce, method.scope, method.cache, method.key.metadata, method.key.mode, "
-            "method.key.ignore, method.forward, method.answer.metadata, method.negative");
+            "method.max_entries_total, method.max_entry_bytes, method.ttl, method.stale_if_error, "
+            "method.compute_timeout, method.coalesce, method.scope, method.cache, "
+            "method.key.metadata, method.key.mode, method.key.ignore, method.forward, "
+            "method.answer.metadata, method.public, method.without_session, method.negative");
   EXPECT_EQ(VariableError("MEMOD_LOG_X", "1"),
             "MEMOD_LOG_X: unknown key; want one of MEMOD_LOG_LEVEL, MEMOD_LOG_FORMAT");
   EXPECT_EQ(FlagError("q", "1").find("--q: unknown key; want one of --server.listen, "), 0u);
@@ -202,11 +211,12 @@ TEST(ConfigErrorsTest, MethodNeedsOneNameOfItsOwn) {
 TEST(ConfigErrorsTest, PlaintextBeyondLoopbackIsRefusedWithTheRemedy) {
   EXPECT_EQ(TomlError("[server]\nlisten = '0.0.0.0:7070'"),
             "memod.toml:2: server.listen: got \"0.0.0.0:7070\", plaintext beyond loopback; want a "
-            "loopback address, or server.insecure_allow_remote = true where everyone on the "
-            "network may call");
+            "loopback address, server.tls_certificate and server.tls_key, or "
+            "server.insecure_allow_remote = true where everyone on the network may call");
   EXPECT_EQ(VariableError("MEMOD_ADMIN_LISTEN", "[::]:1")
                 .find("MEMOD_ADMIN_LISTEN: got \"[::]:1\", plaintext beyond loopback; want a "
-                      "loopback address, or admin.insecure_allow_remote = true"),
+                      "loopback address, admin.tls_certificate and admin.tls_key, or "
+                      "admin.insecure_allow_remote = true"),
             0u);
   EXPECT_EQ(FlagError("admin.http", "example.org:1").find("--admin.http: got "), 0u);
 }
@@ -222,6 +232,52 @@ TEST(ConfigErrorsTest, PlaintextBeyondLoopbackIsAllowedSectionBySection) {
   EXPECT_EQ(ConfigError(sources), "OK");
   sources.flags.emplace_back("admin.insecure_allow_remote", "yes");
   EXPECT_EQ(ConfigError(sources), "--admin.insecure_allow_remote: got \"yes\"; want true or false");
+}
+
+TEST(ConfigErrorsTest, ListenerWithTlsMayBeBeyondLoopback) {
+  const std::string tls = "tls_certificate = 'a.pem'\ntls_key = 'b.pem'\n";
+  EXPECT_EQ(TomlError("[server]\nlisten = '0.0.0.0:1'\n" + tls), "OK");
+  EXPECT_EQ(TomlError("[admin]\nlisten = '0.0.0.0:1'\nhttp = '0.0.0.0:2'\n" + tls), "OK");
+  EXPECT_EQ(TomlError("[admin]\nlisten = '0.0.0.0:1'\n[server]\n" + tls)
+                .find("memod.toml:2: admin.listen: got "),
+            0u);
+}
+
+TEST(ConfigErrorsTest, HalfOfAKeyPairNamesBothKeys) {
+  EXPECT_EQ(TomlError("[server]\nlisten = '0.0.0.0:1'\ntls_key = '/b.pem'"),
+            "memod.toml:3: server.tls_key: got \"/b.pem\" without server.tls_certificate; want "
+            "server.tls_certificate and server.tls_key with it\n"
+            "memod.toml:2: server.listen: got \"0.0.0.0:1\", plaintext beyond loopback; want a "
+            "loopback address, server.tls_certificate and server.tls_key, or "
+            "server.insecure_allow_remote = true where everyone on the network may call");
+  EXPECT_EQ(VariableError("MEMOD_ADMIN_TLS_CERTIFICATE", "a.pem"),
+            "MEMOD_ADMIN_TLS_CERTIFICATE: got \"a.pem\" without admin.tls_key; want "
+            "admin.tls_certificate and admin.tls_key with it");
+  EXPECT_EQ(FlagError("admin.tls_client_ca", "ca.pem"),
+            "--admin.tls_client_ca: got \"ca.pem\" without admin.tls_certificate; want "
+            "admin.tls_certificate and admin.tls_key with it");
+  EXPECT_EQ(FlagError("server.tls_key", ""), "OK");
+  EXPECT_EQ(TomlError("server.tls_certificate = 'a.pem'\nserver.tls_key = 7"),
+            "memod.toml:2: server.tls_key: got 7; want a PEM file, or \"\" for none");
+}
+
+TEST(ConfigErrorsTest, TlsOfAnUpstreamIsWholeAndDoesNotContradictItself) {
+  const std::string upstream = "[[upstream]]\nname = 'a'\ntarget = 'a:1'\n";
+  EXPECT_EQ(TomlError(upstream + "tls = true"), "OK");
+  EXPECT_EQ(TomlError(upstream + "tls = false"), "OK");
+  EXPECT_EQ(TomlError(upstream + "tls_certificate = 'c.pem'\ntls_key = 'k.pem'"), "OK");
+  EXPECT_EQ(TomlError(upstream + "tls_certificate = 'c.pem'"),
+            "memod.toml:1: upstream.tls_certificate: got \"c.pem\" without upstream.tls_key; want "
+            "both of them, or none");
+  EXPECT_EQ(TomlError(upstream + "tls_key = 'k.pem'"),
+            "memod.toml:1: upstream.tls_key: got \"k.pem\" without upstream.tls_certificate; want "
+            "both of them, or none");
+  EXPECT_EQ(
+      TomlError(upstream + "tls = false\ntls_ca = 'ca.pem'"),
+      "memod.toml:1: upstream.tls: got false beside other keys of tls_...; want true, or none "
+      "of those");
+  EXPECT_EQ(TomlError(upstream + "tls_server_name = ''"),
+            "memod.toml:4: upstream.tls_server_name: got \"\"; want a host name");
 }
 
 TEST(ConfigErrorsTest, RemedyThatIsMisspeltIsTheOnlyError) {
@@ -240,8 +296,8 @@ TEST(ConfigErrorsTest, AllErrorsOfAllSourcesAreTold) {
             "MEMOD_LOG_FORMAT: got \"xml\"; want one of text, json\n"
             "--session.max: got \"-1\"; want an integer from 1 to 10000000\n"
             "--server.listen: got \"0.0.0.0:1\", plaintext beyond loopback; want a loopback "
-            "address, or server.insecure_allow_remote = true where everyone on the network may "
-            "call");
+            "address, server.tls_certificate and server.tls_key, or "
+            "server.insecure_allow_remote = true where everyone on the network may call");
 }
 
 TEST(ConfigErrorsTest, BadValueIsToldThoughAnotherSourceOverridesIt) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -29,12 +30,6 @@ absl::StatusOr<Config> FromToml(const std::string& toml) {
   const TomlFile file(toml);
   return LoadConfig({.toml_file = file.path(), .environment = {}, .flags = {}});
 }
-absl::StatusOr<Config> FromVariable(const std::string& name, const std::string& value) {
-  return LoadConfig({.toml_file = {}, .environment = {{name, value}}, .flags = {}});
-}
-absl::StatusOr<Config> FromFlag(const std::string& name, const std::string& value) {
-  return LoadConfig({.toml_file = {}, .environment = {}, .flags = {{name, value}}});
-}
 
 std::string ReadDefaultFile() {
   std::ostringstream text;
@@ -48,6 +43,7 @@ struct Sample {
   std::string toml;
   std::string text;  // in the environment and as a flag
   std::function<void(Config&)> apply;
+  std::vector<std::string> beside = {};  // keys that it is an error without
 };
 
 const std::vector<Sample>& Samples() {
@@ -56,6 +52,21 @@ const std::vector<Sample>& Samples() {
        [](Config& c) { c.server.listen = "unix:/run/memod.sock"; }},
       {"server.insecure_allow_remote", "true", "true",
        [](Config& c) { c.server.insecure_allow_remote = true; }},
+      {"server.tls_certificate",
+       "'/run/certificate.pem'",
+       "/run/certificate.pem",
+       [](Config& c) { c.server.tls.certificate = "/run/certificate.pem"; },
+       {"server.tls_key"}},
+      {"server.tls_key",
+       "'/run/key.pem'",
+       "/run/key.pem",
+       [](Config& c) { c.server.tls.key = "/run/key.pem"; },
+       {"server.tls_certificate"}},
+      {"server.tls_client_ca",
+       "'/run/client_ca.pem'",
+       "/run/client_ca.pem",
+       [](Config& c) { c.server.tls.client_ca = "/run/client_ca.pem"; },
+       {"server.tls_certificate", "server.tls_key"}},
       {"server.max_request_bytes", "'64KiB'", "64KiB",
        [](Config& c) { c.server.max_request_bytes = 65536; }},
       {"server.keepalive_time", "'1.5s'", "1.5s",
@@ -68,6 +79,21 @@ const std::vector<Sample>& Samples() {
       {"admin.http", "''", "", [](Config& c) { c.admin.http = ""; }},
       {"admin.insecure_allow_remote", "true", "true",
        [](Config& c) { c.admin.insecure_allow_remote = true; }},
+      {"admin.tls_certificate",
+       "'/run/certificate.pem'",
+       "/run/certificate.pem",
+       [](Config& c) { c.admin.tls.certificate = "/run/certificate.pem"; },
+       {"admin.tls_key"}},
+      {"admin.tls_key",
+       "'/run/key.pem'",
+       "/run/key.pem",
+       [](Config& c) { c.admin.tls.key = "/run/key.pem"; },
+       {"admin.tls_certificate"}},
+      {"admin.tls_client_ca",
+       "'/run/client_ca.pem'",
+       "/run/client_ca.pem",
+       [](Config& c) { c.admin.tls.client_ca = "/run/client_ca.pem"; },
+       {"admin.tls_certificate", "admin.tls_key"}},
       {"cache.max_bytes", "'unbounded'", "unbounded",
        [](Config& c) { c.cache.max_bytes = std::nullopt; }},
       {"session.max", "1_000", "1000", [](Config& c) { c.session.max = 1000; }},
@@ -99,6 +125,11 @@ TEST(ConfigTest, NoSourceGivesDefaults) {
   EXPECT_EQ(*config, Config());
 }
 
+const Sample& SampleOf(const std::string& key) {
+  const auto is = [&](const Sample& sample) { return sample.key == key; };
+  return *std::find_if(Samples().begin(), Samples().end(), is);
+}
+
 TEST(ConfigTest, EveryKeyCanBeSetBySourceOfEveryKind) {
   std::set<std::string> sampled;
   for (const Sample& sample : Samples()) {
@@ -110,9 +141,17 @@ TEST(ConfigTest, EveryKeyCanBeSetBySourceOfEveryKind) {
 
     const std::string variable = absl::StrCat(
         "MEMOD_", absl::AsciiStrToUpper(absl::StrReplaceAll(sample.key, {{".", "_"}})));
-    for (const absl::StatusOr<Config>& config :
-         {FromToml(AsToml(sample.key, sample.toml)), FromVariable(variable, sample.text),
-          FromFlag(sample.key, sample.text)}) {
+    const TomlFile file(AsToml(sample.key, sample.toml));
+    for (ConfigSources sources :
+         {ConfigSources{.toml_file = file.path(), .environment = {}, .flags = {}},
+          ConfigSources{.toml_file = {}, .environment = {{variable, sample.text}}, .flags = {}},
+          ConfigSources{
+              .toml_file = {}, .environment = {}, .flags = {{sample.key, sample.text}}}}) {
+      for (const std::string& key : sample.beside) {
+        SampleOf(key).apply(expected);
+        sources.flags.emplace_back(key, SampleOf(key).text);
+      }
+      const absl::StatusOr<Config> config = LoadConfig(sources);
       ASSERT_TRUE(config.ok()) << config.status();
       EXPECT_EQ(*config, expected);
     }
@@ -177,6 +216,7 @@ TEST(ConfigTest, DefaultFileShowsEveryMethodKeyWithItsDefault) {
   EXPECT_EQ(method.max_entries_total, std::make_optional(defaults.max_entries_total));
   EXPECT_EQ(method.max_entry_bytes, defaults.max_entry_bytes);
   EXPECT_EQ(method.ttl, std::make_optional(defaults.ttl));
+  EXPECT_EQ(method.stale_if_error, std::make_optional(defaults.stale_if_error));
   EXPECT_EQ(method.compute_timeout, defaults.compute_timeout);
   EXPECT_EQ(method.coalesce, defaults.coalesce);
   EXPECT_EQ(method.scope, defaults.scope);

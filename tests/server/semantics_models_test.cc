@@ -258,7 +258,7 @@ TEST_F(ModelsTest, GetsizeofBoundIsOnBytesOverEverything) {
   EXPECT_EQ(Get(a, "large").substr(0, 5), "hit x");
 }
 
-// ring's update of one key; its delete is not there yet.
+// ring's update of one key; its delete: semantics_forget_test.cc.
 TEST_F(ModelsTest, RingUpdateRefreshesThatEntryOnly) {
   Serve();
   const SessionHandle session = Open("a");

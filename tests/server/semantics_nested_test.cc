@@ -184,6 +184,28 @@ TEST_F(NestedTest, CancellingTheCallCancelsWhatItCalls) {
   EXPECT_EQ(CacheInfoOf(session, kCompute).currsize(), 0);
 }
 
+// Whatever it is: a method that is told to stop may answer anything.
+TEST_F(NestedTest, WhatWasGivenUpTogetherWithItsCallerIsNotStored) {
+  Serve({.probe = {.compute = {.negative = {{absl::StatusCode::kNotFound, std::nullopt}}}}});
+  const SessionHandle session = Open("a");
+  for (const std::string key : {"answers", "fails"}) {
+    lab.On("calls " + key, [key](Computing& c) { return c.Compute(key); });
+    lab.On(key, [this, key](Computing& c) -> absl::StatusOr<std::string> {
+      if (c.nth > 1) return "whole";
+      lab.gate(key).Pass();
+      EXPECT_TRUE(c.AwaitCancelled());
+      if (key == "fails") return absl::NotFoundError("not found so far");
+      return "half";
+    });
+    lab.gate(key).Open();
+    Call& call = Start(session, "calls " + key);
+    ASSERT_TRUE(lab.gate(key).AwaitArrived());
+    call.Cancel();
+    EXPECT_TRUE(Soon([&] { return AdminInfo().gauges().flights(); }, 0));
+    EXPECT_EQ(Get(session, key), "miss whole");
+  }
+}
+
 TEST_F(NestedTest, FibonacciComputesEachNumberOnce) {
   Serve();
   memo::examples::v1::SlowAdderState state;

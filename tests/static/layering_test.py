@@ -34,7 +34,7 @@ SERVER_LAYERS = [
 ]
 NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging",
              "call_key", "message_key", "message_text", "policy_check", "method_policies", "suggestion", "incarnator",
-             "explain_key")
+             "explain_key", "tls_files", "read_file", "config_listeners")
 
 
 def sources(folder):

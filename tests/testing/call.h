@@ -23,6 +23,7 @@ inline constexpr char kOther[] = "/memo.testing.v1.Probe/Other";
 inline constexpr char kProperty[] = "/memo.testing.v1.Probe/Property";
 inline constexpr char kShared[] = "/memo.testing.v1.Probe/Shared";
 inline constexpr char kStatic[] = "/memo.testing.v1.Probe/Static";
+inline constexpr char kTwin[] = "/memo.testing.v1.Twin/Compute";
 
 struct CallOptions {
   std::string method = kCompute;

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "google/protobuf/empty.pb.h"
@@ -34,6 +35,7 @@ struct Computing {
   const std::string key;   // empty for Property
   const int nth;           // of the computations of this key, from 1
   CallContext* context;    // null for Other and Static, which take none
+  const memo::testing::v1::ProbeRequest& request;  // as it reached the method
 
   // Nested calls.
   absl::StatusOr<std::string> Compute(const std::string& other_key);
@@ -66,20 +68,27 @@ class Lab {
 
   // Computations of `key` that have begun.
   int computed(const std::string& key) const;
-  // Instances of Probe that are there.
+  // Instances of Probe and Twin that are there.
   int instances() const { return instances_; }
+  // How often making an instance of the state `id` has begun, and what it was given of the metadata
+  // that session.metadata captured, the last time.
+  int openings(const std::string& id) const;
+  Metadata opened_with(const std::string& id) const;
 
-  // Computes, for Probe and for who stands in for it; what is given is what Computing says.
-  absl::StatusOr<memo::testing::v1::ProbeResponse> Run(const std::string& self, int instance,
-                                                       const std::string& key,
-                                                       CallContext* context);
+  // Computes, for the classes below and for who stands in for them; what is given is what Computing
+  // says.
+  absl::StatusOr<memo::testing::v1::ProbeResponse> Run(
+      const std::string& self, int instance, const memo::testing::v1::ProbeRequest& request,
+      CallContext* context);
 
  private:
   friend class Probe;
+  absl::Status Open(const std::string& id, const Metadata& session_metadata);
 
   mutable std::mutex mutex_;
   std::map<std::string, Script> scripts_;
   std::map<std::string, Opening> openings_;
+  std::map<std::string, std::pair<int, Metadata>> opened_;
   std::map<std::string, int> computed_;
   std::map<std::string, Gate> gates_;
   std::atomic<int> instances_{0};
@@ -92,7 +101,8 @@ class Probe {
   using Request = memo::testing::v1::ProbeRequest;
   using Reply = absl::StatusOr<memo::testing::v1::ProbeResponse>;
 
-  static absl::StatusOr<std::unique_ptr<Probe>> Create(const memo::testing::v1::ProbeState& state);
+  static absl::StatusOr<std::unique_ptr<Probe>> Create(const memo::testing::v1::ProbeState& state,
+                                                       const Metadata& session_metadata);
   explicit Probe(std::string id);
   ~Probe();
 
@@ -107,8 +117,18 @@ class Probe {
   const int instance_;
 };
 
+// Behind memo.testing.v1.Twin. Its equal states are shared.
+class Twin final : public Probe {
+ public:
+  using Probe::Probe;
+  static absl::StatusOr<std::unique_ptr<Twin>> Create(const memo::testing::v1::TwinState& state);
+  // A method of its own, since none is registered twice.
+  Reply Compute(const Request& request, CallContext& context) const;
+};
+
 // How the methods of Probe are remembered.
 struct ProbePolicies {
+  bool share_equal_states = false;
   Policy compute{};
   Policy other{};
   Policy property{.max_entries = std::nullopt};
@@ -117,5 +137,6 @@ struct ProbePolicies {
 };
 
 void RegisterProbe(Registry& registry, const ProbePolicies& policies = {});
+void RegisterTwin(Registry& registry);
 
 }  // namespace memod

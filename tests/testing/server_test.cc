@@ -68,9 +68,9 @@ void ServerTest::TearDown() {
 }
 
 void ServerTest::Serve(const ServeOptions& options) {
-  RegisterProbe(registry_, options.probe);
-  examples::Register(registry_);
-  server = Server::Start(options.config, registry_).value();
+  RegisterProbe(registry, options.probe);
+  examples::Register(registry);
+  server = Server::Start(options.config, registry).value();
   client = Client::Connect(target()).value();
   sessions = memo::v1::SessionService::NewStub(client->channel());
   admin = memo::v1::AdminService::NewStub(grpc::CreateChannel(

@@ -93,13 +93,13 @@ class ServerTest : public testing::Test {
   std::string target() const;
 
   Lab lab;
+  Registry registry;  // Serve adds Probe and the examples
   std::unique_ptr<Server> server;
   std::optional<Client> client;
   std::unique_ptr<memo::v1::SessionService::Stub> sessions;
   std::unique_ptr<memo::v1::AdminService::Stub> admin;
 
  private:
-  Registry registry_;
   std::deque<Call> calls_;
 };
 

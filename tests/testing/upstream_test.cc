@@ -25,7 +25,9 @@ UpstreamTest::UpstreamTest() {
       if (const auto it = scripts_.find(key); it != scripts_.end()) script = it->second;
     }
     if (script != nullptr) return script(call);
-    const auto response = lab.Run("", 0, key, nullptr);
+    memo::testing::v1::ProbeRequest request;
+    request.set_key(key);
+    const auto response = lab.Run("", 0, request, nullptr);
     if (response.ok()) return call.Answer(response->SerializeAsString());
     call.Finish(grpc::Status(static_cast<grpc::StatusCode>(response.status().code()),
                              std::string(response.status().message())));

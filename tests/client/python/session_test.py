@@ -7,6 +7,7 @@ import unittest
 import grpc
 from fixture import MemodTest
 from harness import SOON
+from memo.examples.v1 import slow_adder_pb2
 from memo.v1 import session_pb2, session_pb2_grpc
 from seeds import CALCULATE, SlowAdder, adder_state
 
@@ -48,6 +49,16 @@ class SessionTest(MemodTest):
         self.assertEqual(adder.session.clear(CALCULATE).entries, 1)
         adder.calculate(1)
         self.assertEqual(adder.session.clear().entries, 1)
+        self.assertEqual(adder.how(1), (1, "miss"))
+
+    def test_forget_drops_one_entry_and_says_what(self):
+        adder = SlowAdder(self.channel)
+        adder.calculate(1)
+        adder.calculate(2)
+        request = slow_adder_pb2.CalculateRequest(numbers=(0, 1))
+        self.assertEqual(adder.session.forget(CALCULATE, request).entries, 1)
+        self.assertEqual(adder.session.forget(CALCULATE, request).entries, 0)
+        self.assertEqual(adder.how(2), (2, "hit"))
         self.assertEqual(adder.how(1), (1, "miss"))
 
     def test_cache_info_before_the_first_call_and_of_what_is_no_method(self):
