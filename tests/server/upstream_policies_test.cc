@@ -1,12 +1,11 @@
 // Which methods of upstreams can be memoized, and how: what every other configuration is told.
-#include "memod/server/method_policies.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
 
 #include "memod/server/examples/examples.h"
+#include "memod/server/method_policies.h"
 #include "memod/tests/server/toml_file.h"
 
 namespace memod {
