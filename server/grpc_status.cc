@@ -54,8 +54,8 @@ std::string DetailsOf(const absl::Status& status) {
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // Raw, since an upstream may send a code that nobody knows.
-  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()),
-                      DetailsOf(status));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()),
+                      std::string(status.message()), DetailsOf(status));
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status, const Metadata& trailers) {

@@ -1,4 +1,4 @@
-"""etcd and etcdctl, a service and a client that nobody here wrote, with memod between them: all that
+"""etcd and etcdctl, a service and a client that nobody here wrote, with memod between them: what
 etcdctl does works, and of all its methods KV/Range is memoized, by configuration alone."""
 
 import http.client

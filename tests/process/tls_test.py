@@ -9,6 +9,9 @@ import stat
 import subprocess
 import tempfile
 import unittest
+from concurrent import futures
+
+import grpc
 
 from harness import CALCULATE, ENVIRONMENT, MEMOCTL, MEMOD, SOON, SOURCE_DIR, Memod
 
@@ -227,19 +230,29 @@ class TlsTest(unittest.TestCase):
             self.assertEqual(self.memoctl(memod, "methods").returncode, 0)
 
     def test_upstream_over_mutual_tls(self):
-        with self.ca.serve() as behind:
-            config = f"""
+        behind = grpc.server(futures.ThreadPoolExecutor(2))
+        self.addCleanup(behind.stop, None)
+        say = grpc.unary_unary_rpc_method_handler(lambda request, _: b"heard " + request)
+        echo = grpc.method_handlers_generic_handler("test.v1.Echo", {"Say": say})
+        behind.add_generic_rpc_handlers((echo,))
+        key, certificate, ca = (
+            self.ca[name].read_bytes() for name in ("server-key", "server", "ca")
+        )
+        port = behind.add_secure_port(
+            "127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)], ca, True)
+        )
+        behind.start()
+        config = f"""
 [[upstream]]
 name = "behind"
-target = "{behind.admin_address}"
-services = ["memo.v1.AdminService"]
+target = "127.0.0.1:{port}"
 tls_ca = "{self.ca['ca']}"
 tls_certificate = "{self.ca['client']}"
 tls_key = "{self.ca['client-key']}"
 """
-            with Memod(config=config) as front, front.client() as client:
-                answer = client.call("/memo.v1.AdminService/ListMethods")
-                self.assertIn(CALCULATE, [each.method for each in answer.methods])
+        with Memod(config=config) as front, grpc.insecure_channel(front.address) as channel:
+            answer = channel.unary_unary("/test.v1.Echo/Say")(b"hello", timeout=SOON)
+            self.assertEqual(answer, b"heard hello")
 
 
 class MakeTestCaTest(unittest.TestCase):

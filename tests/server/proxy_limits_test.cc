@@ -34,12 +34,12 @@ class ProxyLimitsTest : public UpstreamTest {
   // A memod that takes messages of so many bytes from the upstream.
   void ServeMaxResponse(int64_t bytes, std::vector<MethodConfig> methods = {}) {
     ServeOptions options = MaxRequest(64 * kMiB);
-    options.config.upstreams.push_back({.name = "limited",
-                                        .where = "memod.toml:1",
-                                        .target = upstream.target(),
-                                        .services = {"upstream.v1.Slow", "upstream.v1.Plain"},
-                                        .max_response_bytes = bytes,
-                                        .methods = std::move(methods)});
+    UpstreamConfig& config = options.config.upstreams.emplace_back();
+    config.name = "limited";
+    config.where = "memod.toml:1";
+    config.target = upstream.target();
+    config.max_response_bytes = bytes;
+    config.methods = std::move(methods);
     Serve(options);
   }
 };

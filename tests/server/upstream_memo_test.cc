@@ -278,9 +278,8 @@ TEST_F(UpstreamMemoTest, WhatASessionWasOpenedWithReachesTheUpstreamWithItsCalls
   memo::v1::OpenSessionResponse event;
   ASSERT_TRUE(stream->Read(&event));
   const auto ask = [&](const char* method, const Entries& metadata) {
-    EXPECT_TRUE(
-        Ask(event.opened().handle(), Request("x"), {.method = method, .metadata = metadata})
-            .status.ok());
+    EXPECT_TRUE(Ask(event.opened().handle(), Request("x"), {.method = method, .metadata = metadata})
+                    .status.ok());
     return Seen();
   };
   EXPECT_EQ(ask(kRemote, {{"authorization", "caller's"}}),
