@@ -201,6 +201,21 @@ TEST_F(ProxyFaultsTest, UpstreamThatIsDownLeavesWhatIsStored) {
   EXPECT_TRUE(Soon([&] { return AskRemote("y").Words(); }, "miss y"));
 }
 
+TEST_F(ProxyFaultsTest, UpstreamThatIsDownIsStoodInForByWhatExpiredNotLongAgo) {
+  ServeBefore({Public([](MethodConfig& m) {
+    m.ttl = std::optional<Duration>(std::chrono::milliseconds(1));
+    m.stale_if_error = std::optional<Duration>(std::chrono::hours(1));
+  })});
+  EXPECT_EQ(AskRemote("x").Words(), "miss x");
+  upstream.wire->Set(Fault::kRefuse);
+  ASSERT_TRUE(Soon([&] { return AskRemote("y").Words(); }, "UNAVAILABLE UPSTREAM"));
+  ASSERT_TRUE(Soon([&] { return AskRemote("x").Words(); }, "stale x"));
+  EXPECT_FALSE(AskRemote("x").Metadata("memo-age").empty());
+  EXPECT_EQ(AskRemote("x", {.control = "bypass"}).Words(), "UNAVAILABLE UPSTREAM");
+  EXPECT_EQ(AskRemote("x", {.control = "only-if-cached"}).Words(),
+            "FAILED_PRECONDITION NOT_CACHED");
+}
+
 TEST_F(ProxyFaultsTest, AllWhoWaitAreToldThatTheUpstreamIsGone) {
   ServeBefore({Remote()});
   OnRemote("x", NeverAnswer);
