@@ -20,6 +20,19 @@ enum class Scope {
   kServer,   // one cache for everybody, as functools.lru_cache on a function
 };
 
+// As a configuration says it.
+inline const char* ScopeName(Scope scope) {
+  switch (scope) {
+    case Scope::kSession:
+      return "session";
+    case Scope::kState:
+      return "state";
+    case Scope::kServer:
+      return "server";
+  }
+  return "";
+}
+
 // What of a request is part of the key.
 enum class KeyMode {
   kBytes,    // its bytes as they came

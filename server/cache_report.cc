@@ -20,18 +20,6 @@ void Report(const CacheInfo& info, memo::v1::CacheInfo* out) {
   out->set_compute_seconds_saved(counters.compute_seconds_saved);
 }
 
-const char* Name(Scope scope) {
-  switch (scope) {
-    case Scope::kSession:
-      return "session";
-    case Scope::kState:
-      return "state";
-    case Scope::kServer:
-      return "server";
-  }
-  return "";
-}
-
 }  // namespace
 
 void ReportReceipt(const Receipt& receipt, memo::v1::ReleaseReceipt* out) {
@@ -54,7 +42,7 @@ void ReportPolicy(const Policy& policy, memo::v1::CachePolicy* out) {
   if (policy.ttl) ReportDuration(*policy.ttl, out->mutable_ttl());
   ReportDuration(policy.compute_timeout, out->mutable_compute_timeout());
   out->set_coalesce(policy.coalesce);
-  out->set_scope(Name(policy.scope));
+  out->set_scope(ScopeName(policy.scope));
   out->set_typed(true);
   out->set_cache(policy.cache);
   *out->mutable_key_metadata() = {policy.key_metadata.begin(), policy.key_metadata.end()};

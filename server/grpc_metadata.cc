@@ -28,6 +28,20 @@ void CopyMetadata(const GrpcMetadata& from,
   }
 }
 
+void CopyInitialMetadata(const grpc::ClientContext& upstream, grpc::CallbackServerContext& caller) {
+  CopyMetadata(upstream.GetServerInitialMetadata(),
+               [&](const std::string& name, const std::string& value) {
+                 caller.AddInitialMetadata(name, value);
+               });
+}
+
+void CopyTrailers(const grpc::ClientContext& upstream, grpc::CallbackServerContext& caller) {
+  CopyMetadata(upstream.GetServerTrailingMetadata(),
+               [&](const std::string& name, const std::string& value) {
+                 caller.AddTrailingMetadata(name, value);
+               });
+}
+
 void CopyToUpstream(const grpc::CallbackServerContext& caller, grpc::ClientContext& upstream) {
   CopyMetadata(caller.client_metadata(), [&](const std::string& name, const std::string& value) {
     upstream.AddMetadata(name, value);

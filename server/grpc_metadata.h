@@ -26,4 +26,9 @@ void CopyMetadata(const GrpcMetadata& from,
 // What a caller sent becomes what the upstream gets: metadata as above, and the deadline.
 void CopyToUpstream(const grpc::CallbackServerContext& caller, grpc::ClientContext& upstream);
 
+// What the upstream answered beside its messages becomes what the caller gets: before the first
+// message, and at an OK's end. (Trailers of an error: FromGrpcStatus.)
+void CopyInitialMetadata(const grpc::ClientContext& upstream, grpc::CallbackServerContext& caller);
+void CopyTrailers(const grpc::ClientContext& upstream, grpc::CallbackServerContext& caller);
+
 }  // namespace memod

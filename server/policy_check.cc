@@ -15,18 +15,6 @@
 namespace memod {
 namespace {
 
-std::string Text(Scope scope) {
-  switch (scope) {
-    case Scope::kSession:
-      return "session";
-    case Scope::kState:
-      return "state";
-    case Scope::kServer:
-      return "server";
-  }
-  return "";
-}
-
 // The same as another says, if it means the same.
 std::string Text(std::optional<int64_t> entries) {
   return entries ? absl::StrCat(std::max<int64_t>(*entries, 0)) : "unbounded";
@@ -80,7 +68,7 @@ void Checker::CheckCache() {
   const auto [first, is_first] = caches_.try_emplace({checked_->state_type, name}, checked_);
   if (is_first) return;
   const FinalPolicy& other = *first->second;
-  CheckSame("scope", other, Text(policy.scope), Text(other.policy.scope));
+  CheckSame("scope", other, ScopeName(policy.scope), ScopeName(other.policy.scope));
   CheckSame("max_entries", other, Text(policy.max_entries), Text(other.policy.max_entries));
   CheckSame("max_entries_total", other, Text(policy.max_entries_total),
             Text(other.policy.max_entries_total));

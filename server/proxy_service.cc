@@ -110,9 +110,7 @@ class ProxyCall {
 
   void Begun(bool ok) {
     if (!ok) return StopReading();  // an error and nothing else
-    CopyMetadata(context_.GetServerInitialMetadata(), [this](std::string name, std::string value) {
-      caller_.AddInitialMetadata(name, value);
-    });
+    CopyInitialMetadata(context_, caller_);
     downward_.StartSendInitialMetadata();
     upward_.StartRead(&response_);
   }
@@ -135,12 +133,7 @@ class ProxyCall {
 
   void Ended(const grpc::Status& status) {
     const absl::Status ended = upstream_.Ended(status, context_.GetServerTrailingMetadata());
-    if (ended.ok()) {
-      CopyMetadata(context_.GetServerTrailingMetadata(),
-                   [this](std::string name, std::string value) {
-                     caller_.AddTrailingMetadata(name, value);
-                   });
-    }
+    if (ended.ok()) CopyTrailers(context_, caller_);
     downward_.Finish(ToGrpcStatus(ended, caller_));
   }
 

@@ -32,17 +32,10 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 
  private:
   void Ended(const grpc::Status& status) {
-    CopyMetadata(context_.GetServerInitialMetadata(), [this](std::string name, std::string value) {
-      caller_.AddInitialMetadata(name, value);
-    });
+    CopyInitialMetadata(context_, caller_);
     const absl::Status ended =
         upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
-    if (ended.ok()) {
-      CopyMetadata(context_.GetServerTrailingMetadata(),
-                   [this](std::string name, std::string value) {
-                     caller_.AddTrailingMetadata(name, value);
-                   });
-    }
+    if (ended.ok()) CopyTrailers(context_, caller_);
     Finish(ToGrpcStatus(ended, caller_));
   }
 

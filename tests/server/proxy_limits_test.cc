@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <semaphore>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -216,21 +216,20 @@ TEST_F(ProxyLimitsTest, UpstreamThatReadsSlowlyHoldsTheCallerBack) {
 
 TEST_F(ProxyLimitsTest, CallerThatReadsSlowlyHoldsTheUpstreamBack) {
   ServeBefore();
+  std::counting_semaphore<> one_more(0);
   std::atomic<int64_t> written{0};
   upstream.On(kEcho, [&](UpstreamCall& call) {
     while (written * static_cast<int64_t>(kChunk) < kOffered &&
            call.Write(Bytes(kChunk, written))) {
       ++written;
+      one_more.release();
     }
     call.Finish(grpc::Status::OK);
   });
   StreamCall call(through(), kEcho);
   EXPECT_TRUE(call.Read().has_value());
-  int64_t before = -1;
-  while (before != written) {
-    before = written;
-    ASSERT_LT(before * static_cast<int64_t>(kChunk), kHeldBack) << "nobody holds it back";
-    std::this_thread::sleep_for(milliseconds(500));
+  while (one_more.try_acquire_for(milliseconds(500))) {
+    ASSERT_LT(written * static_cast<int64_t>(kChunk), kHeldBack) << "nobody holds it back";
   }
   int64_t read = 1;
   for (; const auto chunk = call.Read(); ++read) ASSERT_TRUE(*chunk == Bytes(kChunk, read));
