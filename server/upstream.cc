@@ -82,17 +82,13 @@ Upstream::State Upstream::state() const {
   return state_;
 }
 
-bool Upstream::UpdateState() {
-  bool now = false;
-  for (size_t i = 0; i < channels_.size(); ++i) {
-    const bool up = channels_[i]->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY;
-    up_[i].store(up, std::memory_order_relaxed);
-    now = now || up;
-  }
+void Upstream::SetUp(size_t channel, bool up) {
+  up_[channel].store(up, std::memory_order_relaxed);
+  const bool now = std::any_of(up_.begin(), up_.end(), [](const std::atomic<bool>& each) {
+    return each.load(std::memory_order_relaxed);
+  });
   MutexLock lock(mutex_);
-  if (now == state_.connected) return false;
-  state_ = {now, Clock::now()};
-  return true;
+  if (now != state_.connected) state_ = {now, Clock::now()};
 }
 
 bool Upstream::connected() const {

@@ -54,14 +54,14 @@ class Upstream {
 
   // Whether any connection is up.
   bool connected() const;
-  // The same as UpstreamWatcher saw it last, and since when it is so.
+  // The same as UpstreamWatcher was told of it, and since when it is so.
   struct State {
     bool connected = false;
     Time since = Clock::now();
   };
   State state() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether it is another now.
-  bool UpdateState() ABSL_LOCKS_EXCLUDED(mutex_);
+  // That the connection of this channel came up or was lost.
+  void SetUp(size_t channel, bool up) ABSL_LOCKS_EXCLUDED(mutex_);
   const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
   int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
@@ -80,7 +80,7 @@ class Upstream {
   const std::vector<std::string> services_;
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<Stub>> stubs_;
-  std::vector<std::atomic<bool>> up_;  // of each channel, as UpdateState saw it
+  std::vector<std::atomic<bool>> up_;  // of each channel, as SetUp was told
   std::atomic<uint32_t> next_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};

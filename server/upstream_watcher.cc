@@ -14,8 +14,8 @@ UpstreamWatcher::~UpstreamWatcher() {
 void UpstreamWatcher::Watch(Upstream& upstream) {
   MutexLock lock(mutex_);
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
-  for (const auto& channel : upstream.channels()) {
-    Look(connections_.emplace_back(Connection{&upstream, channel.get()}));
+  for (size_t i = 0; i < upstream.channels().size(); ++i) {
+    Look(connections_.emplace_back(Connection{&upstream, i}));
   }
 }
 
@@ -47,11 +47,20 @@ void UpstreamWatcher::Run() {
 }
 
 void UpstreamWatcher::Look(Connection& connection) {
+  // It was up, and has been something else since. When it is up by now, then anew, and maybe to
+  // another server.
+  Set(connection, false);
   // Asked to connect, since a connection that is lost is not sought again before the next call.
-  const grpc_connectivity_state state = connection.channel->GetState(/*try_to_connect=*/true);
-  connection.channel->NotifyOnStateChange(state, gpr_inf_future(GPR_CLOCK_REALTIME), &changes_,
-                                          &connection);
-  if (!connection.upstream->UpdateState()) return;
+  grpc::Channel& channel = *connection.upstream->channels()[connection.channel];
+  const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+  channel.NotifyOnStateChange(state, gpr_inf_future(GPR_CLOCK_REALTIME), &changes_, &connection);
+  Set(connection, state == GRPC_CHANNEL_READY);
+}
+
+void UpstreamWatcher::Set(Connection& connection, bool up) {
+  if (up == connection.up) return;
+  connection.up = up;
+  connection.upstream->SetUp(connection.channel, up);
   for (const Listener& listener : listeners_) listener(*connection.upstream);
 }
 

@@ -18,8 +18,9 @@ namespace memod {
 
 class UpstreamWatcher {
  public:
-  // Told which upstream's state() is another. Called under the watcher's mutex: it neither blocks
-  // nor calls the watcher.
+  // Told of which upstream a connection came up or was lost: never of one without the other, however
+  // short the time between them. Called under the watcher's mutex: it neither blocks nor calls the
+  // watcher.
   using Listener = std::function<void(Upstream& upstream)>;
 
   // Waits until gRPC has let go of what is watched. So: first Stop, then the end of the upstreams,
@@ -28,7 +29,7 @@ class UpstreamWatcher {
 
   void Watch(Upstream& upstream) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Calls `listener` for every upstream at once, and then with each change until Stop.
+  // Calls `listener` for every upstream at once, and then with each such change until Stop.
   void Listen(Listener listener) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From now on upstreams are not looked at. When this returns, nobody is being told of them.
@@ -37,12 +38,14 @@ class UpstreamWatcher {
  private:
   struct Connection {
     Upstream* upstream;
-    grpc::Channel* channel;
+    size_t channel;
+    bool up = false;
   };
 
   void Run();
-  // Looks at it, and will again when it is another.
+  // Looks at it, and will again when its state was another, if only for a moment.
   void Look(Connection& connection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Set(Connection& connection, bool up) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   grpc::CompletionQueue changes_;
 

@@ -15,6 +15,11 @@ namespace {
 // What an operation on a call's queue, and the call's end, are told apart by.
 int operation_tag, done_tag;
 
+// What memod asks on its own account, whenever it has connected.
+bool AsksForReflection(const UpstreamCall& call) {
+  return call.method().starts_with("/grpc.reflection.");
+}
+
 }  // namespace
 
 UpstreamCall::~UpstreamCall() {
@@ -131,12 +136,13 @@ void FakeUpstream::Accept() {
     bool ok = false;
     if (!queue_->Next(&tag, &ok) || !ok) return;
     const std::lock_guard lock(mutex_);
-    ++in_progress_;
-    threads_.emplace_back([this, call = std::move(call)]() mutable {
+    const bool counts = !AsksForReflection(*call);
+    if (counts) ++in_progress_;
+    threads_.emplace_back([this, counts, call = std::move(call)]() mutable {
       Run(*call);
       call.reset();
       const std::lock_guard lock(mutex_);
-      --in_progress_;
+      if (counts) --in_progress_;
     });
   }
 }
@@ -146,7 +152,7 @@ void FakeUpstream::Run(UpstreamCall& call) {
   Script script = Echo;
   {
     const std::lock_guard lock(mutex_);
-    if (call.method().starts_with("/grpc.reflection.")) {
+    if (AsksForReflection(call)) {
       script = [](UpstreamCall& asked) { asked.Finish({grpc::StatusCode::UNIMPLEMENTED, ""}); };
     } else {
       seen_.push_back({call.method(), call.metadata(), call.remaining_});

@@ -93,7 +93,7 @@ class FakeUpstream {
   // asks for reflection, which there is none of.
   std::vector<Seen> seen(const std::string& method = "") const;
   int calls(const std::string& method = "") const { return static_cast<int>(seen(method).size()); }
-  // Calls whose scripts run.
+  // Calls whose scripts run, counted as by `seen`.
   int in_progress() const;
 
  private:
