@@ -171,6 +171,7 @@ memo::v1::ListUpstreamsResponse Admin::ListUpstreams() const {
     ReportDuration(std::max(now - state.since, Duration::zero()), info->mutable_state_age());
     info->set_errors(upstream->errors());  // first: there are never more than calls
     info->set_calls(upstream->calls());
+    info->set_calls_in_flight(upstream->in_flight());
   }
   return response;
 }

@@ -61,7 +61,11 @@ struct UpstreamConfig {
   std::string target;  // any gRPC name: "dns:///pricing:50051", "unix:/run/pricing.sock"
   // Full names of the services that it is called for; empty: whatever nobody else serves.
   std::vector<std::string> services;
-  int channels = 1;         // connections
+  int channels = 1;                  // connections
+  std::optional<int64_t> max_calls;  // in flight to it at once; nullopt: unbounded
+  // How long a connection is silent before it is pinged, and an answer may take; nullopt: it is not.
+  std::optional<Duration> keepalive_time;
+  Duration keepalive_timeout = std::chrono::seconds(3);
   std::optional<bool> tls;  // see uses_tls
   std::string tls_ca;       // PEM files; empty: the system's CAs, no client certificate
   std::string tls_certificate, tls_key;

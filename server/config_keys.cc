@@ -243,6 +243,7 @@ bool IsHttpAddress(std::string_view text) { return text.empty() || ParseHostPort
 
 // gRPC and protobuf count bytes of a message in an int.
 constexpr int64_t kMaxMessageBytes = int64_t{1} << 30;
+constexpr int64_t kMaxCalls = 10'000'000;
 constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 // Ten years: added to any time there is, it does not overflow.
 constexpr Duration kLong = hours(10 * 365 * 24);
@@ -345,6 +346,12 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
                  ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
                  "the services that it is called for; left out: all that nobody else serves"),
       SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
+      SectionKey("max_calls", &U::max_calls, Or("unbounded", Integer<int64_t>(1, kMaxCalls)),
+                 "unbounded", "most calls in flight to it at once"),
+      SectionKey("keepalive_time", &U::keepalive_time, Or("none", Keepalive()), "none",
+                 "ping a connection that has been silent this long, if a call waits on it"),
+      SectionKey("keepalive_timeout", &U::keepalive_timeout, Keepalive(), "3s",
+                 "a connection that leaves a ping unanswered this long is lost"),
       SectionKey("descriptor_set", &U::descriptor_set,
                  Text("a file such as \"pricing.binpb\"", IsFileName), "",
                  "what its services and messages are; left out: it is asked by reflection"),

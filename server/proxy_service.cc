@@ -164,9 +164,13 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
 grpc::ServerGenericBidiReactor* ProxyService::CreateReactor(
     grpc::GenericCallbackServerContext* context) {
   Upstream* upstream = upstreams_.Find(context->method());
-  if (upstream != nullptr) return (new ProxyCall(*context, *upstream, calls_))->Start();
-  return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
-                                  absl::StrCat("no method ", Quoted(context->method()))));
+  if (upstream == nullptr) {
+    return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                                    absl::StrCat("no method ", Quoted(context->method()))));
+  }
+  const absl::Status begun = upstream->Begin();
+  if (!begun.ok()) return new Refusal(ToGrpcStatus(begun, *context));
+  return (new ProxyCall(*context, *upstream, calls_))->Start();
 }
 
 }  // namespace memod

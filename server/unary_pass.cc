@@ -25,6 +25,9 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
   ~UnaryPass() { calls_.Leave(); }
 
   void Start(const std::string& method) {
+    if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
+      return Finish(ToGrpcStatus(begun, caller_));
+    }
     CopyToUpstream(caller_, context_);
     upstream_.stub().UnaryCall(&context_, method, {}, &request_, &response_,
                                [this](const grpc::Status& status) { Ended(status); });

@@ -4,6 +4,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,6 +26,10 @@ constexpr int kConnectTimeoutMs = 5000;
 // ends the call alone.
 constexpr int kMaxMetadataBytes = 1 << 20;
 
+int Milliseconds(Duration d) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+}
+
 grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   grpc::ChannelArguments arguments;
   if (!config.tls_server_name.empty()) arguments.SetSslTargetNameOverride(config.tls_server_name);
@@ -34,6 +39,12 @@ grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
+  if (config.keepalive_time) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(*config.keepalive_time));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(config.keepalive_timeout));
+    // Without it a frozen upstream is pinged twice and then never again.
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
   // Channels with equal arguments would share one connection.
   arguments.SetInt("memod.channel", index);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -43,7 +54,11 @@ grpc::ChannelArguments Arguments(const UpstreamConfig& config, int index) {
 }  // namespace
 
 Upstream::Upstream(const UpstreamConfig& config)
-    : name_(config.name), target_(config.target), services_(config.services), up_(config.channels) {
+    : name_(config.name),
+      target_(config.target),
+      services_(config.services),
+      up_(config.channels),
+      max_calls_(config.max_calls.value_or(std::numeric_limits<int64_t>::max())) {
   const auto credentials = UpstreamCredentials(config);
   for (int i = 0; i < config.channels; ++i) {
     channels_.push_back(grpc::CreateCustomChannel(target_, credentials, Arguments(config, i)));
@@ -97,7 +112,17 @@ bool Upstream::connected() const {
   });
 }
 
+absl::Status Upstream::Begin() {
+  const int64_t others = in_flight_.fetch_add(1, std::memory_order_relaxed);
+  if (others < max_calls_) return absl::OkStatus();
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                   absl::StrCat("upstream ", name_, " has ", max_calls_,
+                                " calls in flight, which is the limit (upstream.max_calls)"));
+}
+
 absl::Status Upstream::Ended(const grpc::Status& status, const GrpcMetadata& trailers) {
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (status.ok()) return absl::OkStatus();
   errors_.fetch_add(1, std::memory_order_relaxed);

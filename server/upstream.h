@@ -63,9 +63,14 @@ class Upstream {
   // That the connection of this channel came up or was lost.
   void SetUp(size_t channel, bool up) ABSL_LOCKS_EXCLUDED(mutex_);
   const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
+  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // Those that have ended.
   int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   int64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
+  // One more call goes to it, and Ended or EndedUnary follows.
+  // RESOURCE_EXHAUSTED, and it is none: as many as may be are in flight (memo-error: LIMIT).
+  absl::Status Begin();
   // What a call came to, for its caller and the counters. The upstream's own errors are as they
   // were, with details and trailers; where there is no connection to it, UNAVAILABLE without either
   // names it (memo-error: UPSTREAM).
@@ -82,6 +87,8 @@ class Upstream {
   std::vector<std::unique_ptr<Stub>> stubs_;
   std::vector<std::atomic<bool>> up_;  // of each channel, as SetUp was told
   std::atomic<uint32_t> next_{0};
+  const int64_t max_calls_;
+  std::atomic<int64_t> in_flight_{0};
   std::atomic<int64_t> calls_{0};
   std::atomic<int64_t> errors_{0};
 

@@ -82,6 +82,9 @@ ComputeFn MakeUpstreamComputeFn(Upstream& upstream) {
     Flight& flight = computation.flight();
     const Time now = Clock::now();
     if (!flight.Begin(now)) return computation.Finish(absl::CancelledError());
+    if (absl::Status begun = upstream.Begin(); !begun.ok()) {
+      return computation.Finish(std::move(begun));
+    }
     const auto call = std::make_shared<UpstreamComputation>(std::move(computation), upstream);
     AddMetadata(flight, call->context);
     call->context.set_deadline(std::chrono::system_clock::now() + (flight.deadline() - now) +

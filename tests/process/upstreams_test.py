@@ -185,7 +185,9 @@ class UpstreamsTest(unittest.TestCase):
                 ("connected", "pricing"): 1,
                 ("calls_total", "pricing"): 2,
                 ("errors_total", "pricing"): 1,
+                ("calls_in_flight", "pricing"): 0,
                 ("connected", "rest"): 0,
+                ("calls_in_flight", "rest"): 0,
                 ("calls_total", "rest"): 0,
                 ("errors_total", "rest"): 0,
             },
@@ -221,6 +223,7 @@ class UpstreamsTest(unittest.TestCase):
                 "connected": True,
                 "calls": 1,
                 "errors": 0,
+                "calls_in_flight": 0,
             },
         )
         code, body = self.memod.get("/upstreams")

@@ -146,6 +146,34 @@ TEST_F(ProxyFaultsTest, UpstreamThatNeverAnswersIsLeftAtTheCallersDeadline) {
   }
 }
 
+// With the upstream's host off the network nothing comes, no reset either.
+TEST_F(ProxyFaultsTest, UpstreamThatFallsSilentIsFoundByKeepalive) {
+  ServeOptions options;
+  UpstreamConfig& config = options.config.upstreams.emplace_back();
+  config.name = "pinged";
+  config.where = "memod.toml:1";
+  config.target = upstream.target();
+  config.keepalive_time = config.keepalive_timeout = milliseconds(200);
+  config.methods = Methods();
+  Serve(options);
+  for (const Way way : kWays) {
+    OnAll([this](UpstreamCall& call) {
+      call.Read();
+      upstream.wire->Swallow();
+      call.AwaitCancelled();
+    });
+    const Told told = Try(way);
+    EXPECT_EQ(told.status.error_code(), StatusCode::UNAVAILABLE) << told.status.error_message();
+    EXPECT_TRUE(AliveSoon("nothing"));
+    upstream.wire->Reset();  // for its side to be done with it
+    OnAll(Echo);
+    EXPECT_TRUE(FlowsSoon(way));
+    memo::v1::AdminServiceClearCacheResponse cleared;
+    grpc::ClientContext context;
+    EXPECT_TRUE(admin->ClearCache(&context, {}, &cleared).ok());
+  }
+}
+
 // Connections
 
 class ConnectionTest : public ProxyFaultsTest, public testing::WithParamInterface<Fault> {};

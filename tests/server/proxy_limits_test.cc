@@ -78,6 +78,41 @@ TEST_F(ProxyLimitsTest, MessagesOfEverySizeThroughAMemoizedMethod) {
   EXPECT_EQ(upstream.calls(), 5);
 }
 
+TEST_F(ProxyLimitsTest, CallsInFlightToAnUpstreamAreBounded) {
+  constexpr char kPassed[] = "/upstream.v1.Plain/Passed";
+  ServeOptions options;
+  UpstreamConfig& config = options.config.upstreams.emplace_back();
+  config.name = "narrow";
+  config.where = "memod.toml:1";
+  config.target = upstream.target();
+  config.max_calls = 2;
+  config.methods = {Public(), Remote(nullptr, kPassed)};
+  Serve(options);
+  std::binary_semaphore come(0), go(0);
+  upstream.On(kEcho, [&](UpstreamCall& call) {
+    come.release();
+    go.acquire();
+    Echo(call);
+  });
+  StreamCall first(through(), kEcho), second(through(), kEcho);
+  for (int i = 0; i < 2; ++i) come.acquire();
+  for (const char* method : {kEcho, kPassed, kRemote}) {
+    const Told told = Ask(std::nullopt, Request("x"), {.method = method});
+    EXPECT_EQ(told.Words(), "RESOURCE_EXHAUSTED LIMIT") << method;
+    EXPECT_EQ(told.status.error_message(),
+              "upstream narrow has 2 calls in flight, which is the limit (upstream.max_calls)");
+  }
+  EXPECT_EQ(upstream.calls(), 2);
+  go.release();
+  first.HalfClose();
+  EXPECT_TRUE(first.Finish().status.ok());
+  EXPECT_TRUE(Ask(std::nullopt, Request("x"), {.method = kPassed}).status.ok());
+  go.release();
+  second.HalfClose();
+  EXPECT_TRUE(second.Finish().status.ok());
+  EXPECT_TRUE(AliveSoon("nothing"));
+}
+
 TEST_F(ProxyLimitsTest, StreamsOfOneToTenThousandMessages) {
   ServeBefore();
   for (const int count : {1, 2, 100, Scaled(10'000)}) {

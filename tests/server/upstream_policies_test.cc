@@ -143,6 +143,12 @@ TEST_F(UpstreamPoliciesTest, UpstreamsHaveNamesTargetsAndServicesOfTheirOwn) {
   EXPECT_EQ(fault("name = 'a'\ntarget = 'a:1'\n", "name = 'b'\ntarget = 'b:1'\n"),
             "memod.toml:4: upstream.services: missing; want the services it is called for, since "
             "memod.toml:1 gets all that nobody else serves");
+  EXPECT_EQ(
+      fault(a, "name = 'b'\ntarget = 'b:1'\nmax_calls = 0\nkeepalive_time = 'often'\n"),
+      "memod.toml:8: upstream.max_calls: got 0; want an integer from 1 to 10000000, or "
+      "\"unbounded\"\n"
+      "memod.toml:9: upstream.keepalive_time: got \"often\"; want a duration from 1ms to 24h, "
+      "such as 10s, or \"none\"");
   EXPECT_EQ(fault(a, "name = 'b'\ntarget = 'b:1'\nchannels = 0\nmax_response_bytes = '2GiB'\n"),
             "memod.toml:8: upstream.channels: got 0; want an integer from 1 to 64\n"
             "memod.toml:9: upstream.max_response_bytes: got \"2GiB\"; want a size from 1B to 1GiB, "

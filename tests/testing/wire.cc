@@ -65,11 +65,12 @@ bool Send(int fd, std::string_view bytes) {
 }
 
 // Until either side ends; then the other one does.
-void Pass(int from, int to) {
+void Pass(int from, int to, const std::atomic<bool>& swallows) {
   char buffer[1 << 16];
   while (true) {
     const ssize_t got = recv(from, buffer, sizeof(buffer), 0);
-    if (got <= 0 || !Send(to, {buffer, static_cast<size_t>(got)})) break;
+    if (got <= 0) break;
+    if (!swallows && !Send(to, {buffer, static_cast<size_t>(got)})) break;
   }
   shutdown(from, SHUT_RDWR);
   shutdown(to, SHUT_RDWR);
@@ -149,10 +150,11 @@ void Wire::Serve(int client) {
     case Fault::kNone:
     case Fault::kFar:
       connection.server = Connect(to_);
-      connection.up = std::thread([=, server = connection.server] { Pass(client, server); });
-      connection.down = std::thread([=, server = connection.server, far = fault_ == Fault::kFar] {
+      connection.up = std::thread(
+          [client, &connection] { Pass(client, connection.server, connection.swallows); });
+      connection.down = std::thread([client, &connection, far = fault_ == Fault::kFar] {
         if (far) std::this_thread::sleep_for(kFarAway);
-        Pass(server, client);
+        Pass(connection.server, client, connection.swallows);
       });
       return;
     case Fault::kReset:
@@ -179,6 +181,11 @@ void Wire::Reset() {
 void Wire::Garble() {
   const std::lock_guard lock(mutex_);
   for (const Connection& connection : connections_) Send(connection.client, kNoHttp2);
+}
+
+void Wire::Swallow() {
+  const std::lock_guard lock(mutex_);
+  for (Connection& connection : connections_) connection.swallows = true;
 }
 
 }  // namespace memod

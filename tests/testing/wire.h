@@ -1,6 +1,7 @@
 // The network before an upstream: a port that passes bytes on to another, or goes wrong as told.
 #pragma once
 
+#include <atomic>
 #include <list>
 #include <mutex>
 #include <string>
@@ -31,14 +32,17 @@ class Wire {
 
   // What becomes of connections from now on.
   void Set(Fault fault);
-  // Connections that are there are reset, or answered with garbage.
+  // Connections that are there are reset, answered with garbage, or stay while nothing that is sent
+  // into them arrives any more.
   void Reset();
   void Garble();
+  void Swallow();
 
  private:
   struct Connection {
     int client = -1;
     int server = -1;  // -1: of a fault
+    std::atomic<bool> swallows = false;
     std::thread up, down;
   };
 
