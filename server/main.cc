@@ -6,11 +6,13 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <semaphore>
 #include <string>
 #include <thread>
 
@@ -87,16 +89,42 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
+// The first SIGTERM or SIGINT. One that comes while the server is still starting, which may wait for
+// an upstream, ends the process at once: nothing is held for anybody yet.
+class StopSignal {
+ public:
+  // Before the process has another thread, so that every thread leaves the signals to this one.
+  // There for good: its thread waits as long as the process lives.
+  StopSignal() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::thread([this, signals] {
+      int signal = 0;
+      sigwait(&signals, &signal);
+      Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+      if (starting_) std::_Exit(kOk);
+      come_.release();
+    }).detach();
+  }
+
+  void AwaitOnceStarted() {
+    starting_ = false;
+    come_.acquire();
+  }
+
+ private:
+  std::atomic<bool> starting_ = true;
+  std::binary_semaphore come_{0};
+};
+
 int Serve(const Config& config, const Registry& registry) {
-  // Before the first thread, so that every thread leaves them to the sigwait below.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
   InitLogging(config.log.level, config.log.format);
+  static StopSignal& stop = *new StopSignal;
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
   for (const std::string& name : config.ignored_environment) {
@@ -106,9 +134,7 @@ int Serve(const Config& config, const Registry& registry) {
   if (!server.ok()) {
     return Fail(absl::IsInvalidArgument(server.status()) ? kUsage : kFailed, server.status());
   }
-  int signal = 0;
-  sigwait(&signals, &signal);
-  Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  stop.AwaitOnceStarted();
   std::thread([limit = config.server.drain_timeout + kGrace] {
     std::this_thread::sleep_for(limit);
     Log(LogLevel::warn, "hosted code still runs, leaving without it");

@@ -107,6 +107,16 @@ class UpstreamTypesTest(unittest.TestCase):
         with Memod(config=config, serving=False) as memod, pricing_server(port):
             memod.wait_for_log("serving")
 
+    def test_memod_that_waits_for_an_upstream_stops_when_told_to(self):
+        mute = FakeReflection([], says=b"")
+        self.addCleanup(mute.close)
+        memod = Memod(config=upstream(mute.port, method=BY_MESSAGE), serving=False)
+        with memod:
+            self.assertTrue(mute.asked.wait(SOON))
+            memod.send()
+            self.assertEqual(memod.wait(5), 0)  # well below the 10 s that it would wait
+            self.assertEqual([line["message"] for line in memod.log("stopping")], ["stopping"])
+
     def test_without_descriptors_memod_does_not_start_and_says_what_helps(self):
         mute = FakeReflection([], version="none")
         self.addCleanup(mute.close)
