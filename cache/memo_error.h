@@ -25,6 +25,7 @@ inline constexpr std::string_view kLimit = "LIMIT";
 inline constexpr std::string_view kRecursion = "RECURSION";
 inline constexpr std::string_view kComputeTimeout = "COMPUTE_TIMEOUT";
 inline constexpr std::string_view kDraining = "DRAINING";
+inline constexpr std::string_view kReplaced = "REPLACED";
 inline constexpr std::string_view kBadRequest = "BAD_REQUEST";
 inline constexpr std::string_view kDropped = "DROPPED";
 inline constexpr std::string_view kUpstream = "UPSTREAM";

@@ -39,13 +39,13 @@ std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
 
 }  // namespace
 
-Session::Session(std::string id, std::string handle, std::string peer, Time opened_at,
-                 OnClose on_close, std::shared_ptr<Incarnation> incarnation)
-    : id_(std::move(id)),
+Session::Session(SessionTable& table, std::string id, std::string handle, std::string peer,
+                 Time opened_at, std::shared_ptr<Incarnation> incarnation)
+    : table_(table),
+      id_(std::move(id)),
       handle_(std::move(handle)),
       peer_(std::move(peer)),
       opened_at_(opened_at),
-      on_close_(std::move(on_close)),
       incarnation_(std::move(incarnation)) {}
 
 std::shared_ptr<Incarnation> Session::incarnation() const {
@@ -53,9 +53,23 @@ std::shared_ptr<Incarnation> Session::incarnation() const {
   return incarnation_;
 }
 
-SessionTable::SessionTable(CacheContext& context, const Limits& limits)
+int64_t Session::holders() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(holds_.size());
+}
+
+void Session::OnLapsed() {
+  const CloseReason reason = [this] {
+    MutexLock lock(mutex_);
+    return lapse_reason_;
+  }();
+  table_.CloseIf(shared_from_this(), reason, /*only_unheld=*/true);
+}
+
+SessionTable::SessionTable(CacheContext& context, const Limits& limits, OnClose on_close)
     : context_(context),
       limits_(limits),
+      on_close_(std::move(on_close)),
       shared_(
           new Incarnation({}, MemoCache::Make(context, limits.max_depth, /*guaranteed=*/false))) {}
 
@@ -126,15 +140,14 @@ int64_t SessionTable::CountSharing(const Session& session) const {
 // Sessions
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::string peer,
-                                                            Time now, Session::OnClose on_close) {
+                                                            Time now) {
   std::shared_ptr<Session> session;
   MutexLock lock(mutex_);
   if (absl::Status room = RoomLocked(); !room.ok()) return room;
   std::string id = NewId();
   while (by_id_.contains(id)) id = NewId();
   // Not moved: what another incarnation takes the place of is let go after the lock.
-  session.reset(
-      new Session(id, NewHandle(), std::move(peer), now, std::move(on_close), Enter(origin)));
+  session.reset(new Session(*this, id, NewHandle(), std::move(peer), now, Enter(origin)));
   by_id_.emplace(std::move(id), session);
   Guarantee();
   // Within the same step: a Close that finds the session must find its handle, too.
@@ -170,18 +183,78 @@ absl::StatusOr<Receipt> SessionTable::Update(Session& session, Origin origin) {
   return Leave(*former);
 }
 
+absl::Status SessionTable::Hold(Session& session, std::string name,
+                                const std::shared_ptr<Holder>& holder) {
+  std::shared_ptr<Holder> replaced;
+  {
+    MutexLock lock(session.mutex_);
+    if (session.incarnation_ == nullptr) return SessionNotFound();
+    const auto same = std::find_if(session.holds_.begin(), session.holds_.end(),
+                                   [&](const auto& h) { return !name.empty() && h.name == name; });
+    if (same == session.holds_.end()) {
+      session.holds_.push_back({std::move(name), holder.get(), holder});
+    } else {
+      replaced = std::exchange(*same, {std::move(name), holder.get(), holder}).alive.lock();
+    }
+  }
+  if (replaced != nullptr) replaced->OnReplaced();
+  return absl::OkStatus();
+}
+
+void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& holder,
+                         CloseReason reason, Duration resume_window, Time now) {
+  {
+    MutexLock lock(session->mutex_);
+    const size_t held =
+        std::erase_if(session->holds_, [&](const auto& hold) { return hold.holder == &holder; });
+    if (held == 0 || session->incarnation_ == nullptr) return;
+    if (session->holds_.empty() && resume_window > Duration::zero()) {
+      if (!leases_.granted(*session)) session->lapse_reason_ = reason;
+      leases_.Grant(session, resume_window, now);
+    }
+  }
+  CloseIf(session, reason, /*only_unheld=*/true);
+}
+
+absl::Status SessionTable::Lease(Session& session, Duration ttl, Time now) {
+  MutexLock lock(session.mutex_);
+  if (session.incarnation_ == nullptr) return SessionNotFound();
+  session.lapse_reason_ = CloseReason::kLeaseLapsed;
+  leases_.Grant(session.shared_from_this(), ttl, now);
+  return absl::OkStatus();
+}
+
+absl::Status SessionTable::Renew(Session& session, Time now) {
+  MutexLock lock(session.mutex_);
+  if (session.incarnation_ == nullptr) return SessionNotFound();
+  if (leases_.Renew(session, now)) return absl::OkStatus();
+  // Lapsed, and about to be closed.
+  if (session.holds_.empty()) return SessionNotFound();
+  return absl::FailedPreconditionError("the session is not leased, but held by a stream");
+}
+
 std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& session,
                                            CloseReason reason) {
+  return CloseIf(session, reason, /*only_unheld=*/false);
+}
+
+std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& session,
+                                             CloseReason reason, bool only_unheld) {
   std::shared_ptr<Incarnation> incarnation;
   std::vector<std::weak_ptr<MemoCache>> superseded;
+  std::vector<Session::Hold> holds;
   Receipt receipt;
   {
     MutexLock lock(mutex_);
     {
       MutexLock session_lock(session->mutex_);
       if (session->incarnation_ == nullptr) return std::nullopt;
+      const bool held = !session->holds_.empty() || leases_.granted(*session);
+      if (only_unheld && held) return std::nullopt;
       incarnation.swap(session->incarnation_);
       superseded.swap(session->superseded_);
+      holds.swap(session->holds_);
+      leases_.Revoke(*session);
     }
     receipt = Leave(*incarnation);
     by_id_.erase(session->id());
@@ -195,7 +268,10 @@ std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& sessi
   for (const auto& weak : superseded) {
     if (const auto cache = weak.lock()) cache->Abort(session.get(), &SessionClosed);
   }
-  session->on_close_(*session, reason, receipt);
+  if (on_close_) on_close_(*session, reason, receipt);
+  for (const Session::Hold& hold : holds) {
+    if (const auto holder = hold.alive.lock()) holder->OnClosed(reason);
+  }
   return receipt;
 }
 

@@ -1,8 +1,8 @@
 // The unit of lifetime: a session is opened, then closed once, for good.
 //
-// Nothing in here keeps a session open. Whoever opened it closes it, and with that its entries are
-// released, its computations cancelled and its waiters told, at once. Memory is freed by the
-// reaper.
+// A session stays open as long as anybody holds it, or it is leased; nothing that is remembered for it
+// keeps it open. When it is closed its entries are released, its computations cancelled and its
+// waiters told, at once. Memory is freed by the reaper.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "memod/cache/lease.h"
 #include "memod/cache/memo_cache.h"
 
 namespace memod {
@@ -68,14 +69,30 @@ struct Incarnation : Origin {
 };
 
 // Why a session was closed. Logged, and told to whoever holds it.
-enum class CloseReason { kClientGone, kClosedByClient, kClosedByAdmin, kServerStopping };
+enum class CloseReason {
+  kClientGone,
+  kLeaseLapsed,
+  kClosedByClient,
+  kClosedByAdmin,
+  kServerStopping
+};
 
-// Thread-safe.
-class Session {
+// Who holds a session, as a variable holds an instance. Told by whoever ends that, on his thread and
+// under no lock; one of both, and once.
+class Holder {
  public:
-  // Called once, on the thread that closes the session, under no lock.
-  using OnClose = std::function<void(const Session&, CloseReason, const Receipt&)>;
+  virtual ~Holder() = default;
+  // The session is closed.
+  virtual void OnClosed(CloseReason reason) = 0;
+  // A newer holder has its name, and holds in its place.
+  virtual void OnReplaced() = 0;
+};
 
+class SessionTable;
+
+// Thread-safe. Its lease is granted and renewed by SessionTable.
+class Session final : public Lease, public std::enable_shared_from_this<Session> {
+ public:
   // Public name, for logs and the admin endpoint.
   const std::string& id() const { return id_; }
   // A secret: 256 random bits. Never logged.
@@ -85,22 +102,33 @@ class Session {
 
   // Null once closed.
   std::shared_ptr<Incarnation> incarnation() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those who hold it now.
+  int64_t holders() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   friend class SessionTable;
-  Session(std::string id, std::string handle, std::string peer, Time opened_at, OnClose on_close,
+  Session(SessionTable& table, std::string id, std::string handle, std::string peer, Time opened_at,
           std::shared_ptr<Incarnation> incarnation);
+  void OnLapsed() override ABSL_LOCKS_EXCLUDED(mutex_);
 
+  struct Hold {
+    std::string name;
+    const Holder* holder;  // which lets go before it dies
+    std::weak_ptr<Holder> alive;
+  };
+
+  SessionTable& table_;
   const std::string id_;
   const std::string handle_;
   const std::string peer_;
   const Time opened_at_;
-  const OnClose on_close_;
-
   mutable Mutex mutex_;
   std::shared_ptr<Incarnation> incarnation_ ABSL_GUARDED_BY(mutex_);  // null once closed
   // Caches of former states, where calls of this session may still wait; each once.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Hold> holds_ ABSL_GUARDED_BY(mutex_);
+  // What it is closed for when its lease lapses and nobody else holds it.
+  CloseReason lapse_reason_ ABSL_GUARDED_BY(mutex_) = CloseReason::kLeaseLapsed;
 };
 
 // The open sessions, what all sessions share, and the history of those that are closed.
@@ -116,8 +144,11 @@ class SessionTable {
     int64_t guaranteed_bytes = 0;
   };
 
+  // Called once for each session that is closed, by whoever closes it, under no lock.
+  using OnClose = std::function<void(const Session&, CloseReason, const Receipt&)>;
+
   // `context` outlives the table.
-  SessionTable(CacheContext& context, const Limits& limits);
+  SessionTable(CacheContext& context, const Limits& limits, OnClose on_close = nullptr);
   // Closes what is open.
   ~SessionTable();
 
@@ -132,11 +163,24 @@ class SessionTable {
   std::optional<Origin> FindShared(const std::shared_ptr<const SharedKey>& key) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Opens a session on a new incarnation, or on that of sessions with the same shared key.
+  // Opens a session on a new incarnation, or on that of sessions with the same shared key. To be
+  // held or leased next; until it first is, nothing but Close closes it.
   // RESOURCE_EXHAUSTED: as many sessions are open as may be.
-  absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now,
-                                                Session::OnClose on_close)
+  absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // `holder` holds it, too; in place of one that has the same name, unless that is empty.
+  // NOT_FOUND: the session is closed.
+  absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
+  // `holder` holds it no more. When nobody else does, it is closed for that reason, after it has
+  // waited `resume_window` for another one. Does nothing for who holds it no more.
+  void LetGo(const std::shared_ptr<Session>& session, const Holder& holder, CloseReason reason,
+             Duration resume_window, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed.
+  absl::Status Lease(Session& session, Duration ttl, Time now);
+  // NOT_FOUND: the session is closed. FAILED_PRECONDITION: it is not leased (any more), but held by
+  // somebody.
+  absl::Status Renew(Session& session, Time now);
 
   // Swaps the state in, as in Open; what the former one's cache held is released, unless others
   // share it. A shared state that the session has already stays, and so does what is remembered.
@@ -147,6 +191,8 @@ class SessionTable {
   std::optional<Receipt> Close(const std::shared_ptr<Session>& session, CloseReason reason)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void CloseAll(CloseReason reason) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  Leases& leases() { return leases_; }
 
   // Null if there is none. The only thing here on a call's path; it shares no lock with the rest.
   std::shared_ptr<Session> Find(std::string_view handle) const ABSL_LOCKS_EXCLUDED(handles_mutex_);
@@ -177,6 +223,7 @@ class SessionTable {
   Receipt Clear(Session* session, const MemoizedMethod* method) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  friend class Session;
   absl::Status RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more session is on what is returned.
   std::shared_ptr<Incarnation> Enter(Origin origin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -193,9 +240,14 @@ class SessionTable {
   // The caches of all open sessions, and the one that they share.
   std::vector<std::shared_ptr<MemoCache>> Caches() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  std::optional<Receipt> CloseIf(const std::shared_ptr<Session>& session, CloseReason reason,
+                                 bool only_unheld) ABSL_LOCKS_EXCLUDED(mutex_);
+
   CacheContext& context_;
   const Limits limits_;
+  const OnClose on_close_;
   const std::shared_ptr<Incarnation> shared_;
+  Leases leases_;
 
   mutable Mutex handles_mutex_;
   struct HandleHash {
@@ -209,7 +261,8 @@ class SessionTable {
   absl::flat_hash_map<std::string, std::shared_ptr<Session>, HandleHash, HandleEq> by_handle_
       ABSL_GUARDED_BY(handles_mutex_);
 
-  // Lock order: mutex_, then handles_mutex_ or a session's, then a budget's, then a cache's.
+  // Lock order: mutex_, then handles_mutex_ or a session's, then that of leases_ or a budget's, then
+  // a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
   // Those that sessions share. Weak: the sessions keep them.

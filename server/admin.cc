@@ -132,6 +132,8 @@ absl::Status Admin::ListSessions(const memo::v1::ListSessionsRequest& request,
     info->set_session_id(session->id());
     info->set_state_type(incarnation->state_type);
     info->set_peer(session->peer());
+    info->set_holders(session->holders());
+    info->set_leased(sessions_.leases().granted(*session));
     ReportDuration(now - session->opened_at(), info->mutable_age());
     info->set_sharing(sessions_.CountSharing(*session));
     google::protobuf::RepeatedPtrField<memo::v1::MethodCacheInfo> parts;

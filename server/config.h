@@ -120,6 +120,9 @@ struct Config {
     int64_t max_state_bytes = int64_t{16} << 20;
     std::vector<std::string> metadata;  // names of what is captured at opening
     int64_t guaranteed_bytes = 0;
+    Duration resume_window = Duration::zero();
+    Duration heartbeat_timeout = std::chrono::seconds(15);
+    Duration max_ttl = std::chrono::hours(1);
     bool operator==(const Session&) const = default;
   };
   struct Compute {

@@ -312,6 +312,15 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "0",
                 "a session that holds less, and less than an equal part of cache.max_bytes, loses "
                 "no entry to another; 0: the least recently used go, whosever they are"),
+      ServerKey("session.resume_window", &C::session, &C::Session::resume_window, Drain(), "0s",
+                "how long a session that nobody holds any more waits for its client to come back"),
+      ServerKey("session.heartbeat_timeout", &C::session, &C::Session::heartbeat_timeout,
+                Between("a duration from 100ms to 24h, such as 15s", milliseconds(100), hours(24)),
+                "15s", "end a HoldSession stream from which nothing came for this long"),
+      ServerKey(
+          "session.max_ttl", &C::session, &C::Session::max_ttl,
+          Between("a duration from 100ms to 8760h, such as 1h", milliseconds(100), hours(8760)),
+          "1h", "longest time to live of a LeaseSession"),
       ServerKey("compute.threads", &C::compute, &C::Compute::threads, Integer(0, 1024), "0",
                 "threads that hosted methods run on; 0: one per core"),
       ServerKey("compute.queue", &C::compute, &C::Compute::queue, Integer(1, 1'000'000), "1024",

@@ -86,8 +86,9 @@ Metadata TrailersOf(const absl::Status& status) {
 std::string_view MemoErrorWord(const absl::Status& status) {
   using namespace memo_error;
   static constexpr std::array kWords = {
-      kSessionNotFound, kSessionRequired, kSessionMismatch, kSessionClosed, kNotCached, kLimit,
-      kRecursion,       kComputeTimeout,  kDraining,        kBadRequest,    kDropped,   kUpstream};
+      kSessionNotFound, kSessionRequired, kSessionMismatch, kSessionClosed, kNotCached,
+      kLimit,           kRecursion,       kComputeTimeout,  kDraining,      kReplaced,
+      kBadRequest,      kDropped,         kUpstream};
   if (status.ok()) return {};
   const auto payload = status.GetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()});
   if (!payload) return {};

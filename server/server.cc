@@ -24,6 +24,7 @@
 #include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
 #include "memod/server/incarnator.h"
+#include "memod/server/lease_clock.h"
 #include "memod/server/logging.h"
 #include "memod/server/message_key.h"
 #include "memod/server/method_policies.h"
@@ -163,7 +164,9 @@ struct Server::Parts {
   SessionTable sessions{context,
                         {.max_sessions = config.session.max,
                          .max_depth = config.compute.max_depth,
-                         .guaranteed_bytes = config.session.guaranteed_bytes}};
+                         .guaranteed_bytes = config.session.guaranteed_bytes},
+                        SessionService::LogClosed};
+  LeaseClock lease_clock{sessions.leases()};
   ComputeTimeouts timeouts;
   Dispatcher dispatcher{sessions, methods, timeouts};
 
@@ -172,7 +175,13 @@ struct Server::Parts {
   Upstreams upstreams{config.upstreams, OwnServices(registry)};
   ProxyService proxy{upstreams, calls.calls};
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
-  SessionService session_service{{sessions, methods, incarnator, config.session.metadata}};
+  SessionService session_service{
+      {sessions,
+       methods,
+       incarnator,
+       config.session.metadata,
+       {sessions, config.session.resume_window, config.session.heartbeat_timeout},
+       config.session.max_ttl}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,

@@ -8,6 +8,8 @@
 #include "memod/server/call_key.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
+#include "memod/server/hold_stream.h"
+#include "memod/server/logging.h"
 #include "memod/server/session_stream.h"
 
 namespace memod {
@@ -15,6 +17,10 @@ namespace {
 
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
+
+// Below it a lease would lapse before a renewal gets through.
+constexpr Duration kMinTtl = std::chrono::milliseconds(100);
+constexpr size_t kLongestHolderName = 64;
 
 absl::Status Draining() {
   return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
@@ -34,10 +40,56 @@ std::optional<google::protobuf::Any> TakeState(const Request* request) {
   return std::move(*const_cast<Request*>(request)->mutable_state());
 }
 
+const char* Name(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kClientGone:
+      return "client gone";
+    case CloseReason::kLeaseLapsed:
+      return "lease lapsed";
+    case CloseReason::kClosedByClient:
+      return "closed by client";
+    case CloseReason::kClosedByAdmin:
+      return "closed by admin";
+    case CloseReason::kServerStopping:
+      return "server stopping";
+  }
+  return "";
+}
+
+absl::StatusOr<Duration> TtlOf(const memo::v1::LeaseSessionRequest& request, Duration max) {
+  const auto& ttl = request.ttl();
+  constexpr int64_t kLong = 10 * 365 * 24 * 3600;  // what is more might overflow
+  if (ttl.seconds() >= 0 && ttl.seconds() < kLong && ttl.nanos() >= 0 && ttl.nanos() < 1e9) {
+    const Duration given =
+        std::chrono::seconds(ttl.seconds()) + std::chrono::nanoseconds(ttl.nanos());
+    if (given >= kMinTtl && given <= max) return given;
+  }
+  const double seconds = static_cast<double>(ttl.seconds()) + ttl.nanos() * 1e-9;
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+                   absl::StrCat("ttl is ", seconds, " s; want from ", ToSeconds(kMinTtl), " s to ",
+                                ToSeconds(max), " s (session.max_ttl)"));
+}
+
 }  // namespace
 
+absl::Status CheckHolderName(const std::string& name) {
+  if (name.size() <= kLongestHolderName) return absl::OkStatus();
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+                   absl::StrCat("the holder's name is ", name.size(), " bytes; want at most ",
+                                kLongestHolderName));
+}
+
+void SessionService::LogClosed(const Session& session, CloseReason reason, const Receipt& receipt) {
+  Log(LogLevel::info, "session closed",
+      {{"session", session.id()},
+       {"reason", Name(reason)},
+       {"entries", receipt.entries},
+       {"bytes", receipt.bytes},
+       {"compute_seconds", receipt.compute_seconds}});
+}
+
 void SessionService::Drain() {
-  std::vector<std::shared_ptr<SessionStream>> streams;
+  std::vector<std::shared_ptr<HoldingStream>> streams;
   {
     MutexLock lock(mutex_);
     draining_ = true;
@@ -46,16 +98,40 @@ void SessionService::Drain() {
   for (const auto& stream : streams) stream->Drain();
 }
 
+bool SessionService::draining() const {
+  MutexLock lock(mutex_);
+  return draining_;
+}
+
+absl::Status SessionService::Add(const std::shared_ptr<HoldingStream>& stream) {
+  MutexLock lock(mutex_);
+  streams_.insert(stream);
+  return draining_ ? Draining() : absl::OkStatus();
+}
+
+void SessionService::Done(const std::shared_ptr<HoldingStream>& stream) {
+  MutexLock lock(mutex_);
+  streams_.erase(stream);
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
+  const std::string state_type = origin.state_type;
+  auto session = env_.sessions.Open(std::move(origin), std::move(peer), Clock::now());
+  if (session.ok()) {
+    Log(LogLevel::info, "session opened",
+        {{"session", (*session)->id()}, {"state", state_type}, {"peer", (*session)->peer()}});
+  }
+  return session;
+}
+
 grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
     CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
   Metadata metadata = Select(context->client_metadata(), env_.captured);
-  const auto stream = std::make_shared<SessionStream>(*this, env_.sessions, *context);
-  absl::Status status = env_.sessions.CheckRoom();
-  {
-    MutexLock lock(mutex_);
-    streams_.insert(stream);
-    if (draining_) status = Draining();
-  }
+  const auto stream =
+      std::make_shared<SessionStream>(env_.holding, *this, *context, request->holder());
+  absl::Status status = Add(stream);
+  if (status.ok()) status = CheckHolderName(request->holder());
+  if (status.ok()) status = env_.sessions.CheckRoom();
   if (!status.ok()) {
     stream->End(status);
     return stream.get();
@@ -67,9 +143,60 @@ grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSes
   return stream.get();
 }
 
-void SessionService::Done(const std::shared_ptr<SessionStream>& stream) {
-  MutexLock lock(mutex_);
-  streams_.erase(stream);
+grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>*
+SessionService::HoldSession(CallbackServerContext* context) {
+  const auto stream = std::make_shared<HoldStream>(env_.holding, *this, *context);
+  // Sessions that are open stay so until the server stops.
+  if (!Add(stream).ok()) stream->Drain();
+  auto session = SessionOf(*context);
+  if (session.ok()) {
+    stream->Start(*std::move(session));
+  } else {
+    stream->End(session.status());
+  }
+  return stream.get();
+}
+
+ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
+                                                 const memo::v1::LeaseSessionRequest* request,
+                                                 memo::v1::LeaseSessionResponse* response) {
+  absl::Status status = draining() ? Draining() : env_.sessions.CheckRoom();
+  const auto ttl = status.ok() ? TtlOf(*request, env_.max_ttl) : status;
+  if (!ttl.ok()) return Reply(context, ttl.status());
+  ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto lease = [=, this, ttl = *ttl](absl::StatusOr<Origin> origin) {
+    const auto leased = [&]() -> absl::Status {
+      if (!origin.ok()) return origin.status();
+      const auto session = Open(*std::move(origin), context->peer());
+      if (!session.ok()) return session.status();
+      response->set_handle((*session)->handle());
+      response->set_session_id((*session)->id());
+      return env_.sessions.Lease(**session, ttl, Clock::now());
+    };
+    reactor->Finish(ToGrpcStatus(leased(), *context));
+  };
+  env_.incarnator.Make(
+      TakeState(request), Select(context->client_metadata(), env_.captured),
+      {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(lease)});
+  return reactor;
+}
+
+ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
+                                                 const memo::v1::RenewSessionRequest* request,
+                                                 memo::v1::RenewSessionResponse* response) {
+  const Time now = Clock::now();
+  if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
+    const auto own = SessionOf(*context);
+    if (!own.ok()) return Reply(context, own.status());
+    if (absl::Status renewed = env_.sessions.Renew(**own, now); !renewed.ok()) {
+      return Reply(context, renewed);
+    }
+  }
+  for (int i = 0; i < request->handles_size(); ++i) {
+    const auto session = env_.sessions.Find(request->handles(i));
+    if (session == nullptr || !env_.sessions.Renew(*session, now).ok()) response->add_lost(i);
+  }
+  return Reply(context, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,

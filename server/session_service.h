@@ -10,12 +10,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/cache/session.h"
+#include "memod/server/holding_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
 
 namespace memod {
-
-class SessionStream;
 
 class SessionService final : public memo::v1::SessionService::CallbackService {
  public:
@@ -25,15 +24,28 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     const MethodTable& methods;
     Incarnator& incarnator;
     std::vector<std::string> captured;  // session.metadata: what each session keeps of its opening
+    HoldingStream::Environment holding;
+    Duration max_ttl;
   };
 
   explicit SessionService(Environment environment) : env_(std::move(environment)) {}
+
+  // For the table to be told of.
+  static void LogClosed(const Session& session, CloseReason reason, const Receipt& receipt);
 
   // Refuses new sessions with UNAVAILABLE from now on, and tells every open one `draining`.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
   grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* OpenSession(
       grpc::CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) override;
+  grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>* HoldSession(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* LeaseSession(grpc::CallbackServerContext* context,
+                                         const memo::v1::LeaseSessionRequest* request,
+                                         memo::v1::LeaseSessionResponse* response) override;
+  grpc::ServerUnaryReactor* RenewSession(grpc::CallbackServerContext* context,
+                                         const memo::v1::RenewSessionRequest* request,
+                                         memo::v1::RenewSessionResponse* response) override;
   grpc::ServerUnaryReactor* UpdateState(grpc::CallbackServerContext* context,
                                         const memo::v1::UpdateStateRequest* request,
                                         memo::v1::UpdateStateResponse* response) override;
@@ -50,10 +62,16 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
                                          const memo::v1::GetCacheInfoRequest* request,
                                          memo::v1::GetCacheInfoResponse* response) override;
 
- private:
-  friend class SessionStream;
+  // For its streams.
+
+  absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer);
   // The stream has ended; nothing uses it any more.
-  void Done(const std::shared_ptr<SessionStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Done(const std::shared_ptr<HoldingStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  // UNAVAILABLE from Drain on; else the stream is told when that comes.
+  absl::Status Add(const std::shared_ptr<HoldingStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The session that the call's metadata names.
   absl::StatusOr<std::shared_ptr<Session>> SessionOf(
@@ -69,9 +87,12 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
 
   const Environment env_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::flat_hash_set<std::shared_ptr<SessionStream>> streams_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<std::shared_ptr<HoldingStream>> streams_ ABSL_GUARDED_BY(mutex_);
 };
+
+// INVALID_ARGUMENT: it is longer than a holder's name may be.
+absl::Status CheckHolderName(const std::string& name);
 
 }  // namespace memod

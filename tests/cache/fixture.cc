@@ -83,7 +83,11 @@ struct CacheTest::Instance {
 
 CacheTest::CacheTest(std::optional<int64_t> max_bytes, const SessionTable::Limits& limits)
     : context_(max_bytes) {
-  table_.emplace(context_, limits);
+  table_.emplace(context_, limits,
+                 [this](const Session& session, CloseReason reason, const Receipt& receipt) {
+                   ++closed_;
+                   if (on_close_) on_close_(session, reason, receipt);
+                 });
 }
 
 void CacheTest::TearDown() {
@@ -128,9 +132,7 @@ CacheTest::SessionPtr CacheTest::OpenShared(std::string state) {
 }
 
 CacheTest::SessionPtr CacheTest::Open(Origin origin) {
-  const auto session =
-      table_->Open(std::move(origin), "peer", now_,
-                   [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
+  const auto session = table_->Open(std::move(origin), "peer", now_);
   EXPECT_TRUE(session.ok()) << session.status();
   return session.ok() ? *session : nullptr;
 }

@@ -111,7 +111,8 @@ class CacheTest : public ::testing::Test {
   CacheContext context_;
   std::optional<SessionTable> table_;
   Time now_{seconds(1000)};
-  int closed_ = 0;             // times that an OnClose ran
+  int closed_ = 0;  // sessions
+  SessionTable::OnClose on_close_;
   bool begin_at_once_ = true;  // whether computations begin when they are asked for
 
  private:

@@ -118,7 +118,7 @@ TEST_F(SessionTest, OpensAsManyAsMayBe) {
   const absl::Status full = table_->CheckRoom();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(full.message().find(std::to_string(kMaxSessions)), std::string::npos);
-  EXPECT_EQ(table_->Open(table_->MakeOrigin("", {}), "", now_, {}).status(), full);
+  EXPECT_EQ(table_->Open(table_->MakeOrigin("", {}), "", now_).status(), full);
   Close(sessions[0]);
   EXPECT_NE(Open(), nullptr);
 }
@@ -139,15 +139,12 @@ TEST_F(SessionTest, IsClosedOnceForGood) {
 TEST_F(SessionTest, OnCloseIsToldTheReasonAndTheReceipt) {
   const auto& m = Method();
   std::vector<std::string> told;
-  const auto open = [&] {
-    return *table_->Open(table_->MakeOrigin("", {}), "", now_,
-                         [&](const Session& s, CloseReason reason, const Receipt& receipt) {
-                           EXPECT_EQ(reason, CloseReason::kClosedByAdmin);
-                           EXPECT_EQ(table_->size(), 0);  // under no lock of the table
-                           told.push_back(s.id() + " " + std::to_string(receipt.entries));
-                         });
+  on_close_ = [&](const Session& s, CloseReason reason, const Receipt& receipt) {
+    EXPECT_EQ(reason, CloseReason::kClosedByAdmin);
+    EXPECT_EQ(table_->size(), 0);  // under no lock of the table
+    told.push_back(s.id() + " " + std::to_string(receipt.entries));
   };
-  const SessionPtr s = open();
+  const SessionPtr s = Open();
   Get(s, m, "a");
   Get(s, m, "b");
   table_->Close(s, CloseReason::kClosedByAdmin);

@@ -93,7 +93,8 @@ class ThreadsTest : public ::testing::Test {
                           Policy{.max_entries = std::nullopt, .max_entries_total = 30});
     methods_.emplace_back(2, "/test/Apart", Policy{.ttl = Duration(20'000), .coalesce = false});
     methods_.emplace_back(3, "/test/Shared", Policy{.scope = Scope::kServer});
-    table_.emplace(context_, SessionTable::Limits{.max_sessions = 2 * kSlots});
+    table_.emplace(context_, SessionTable::Limits{.max_sessions = 2 * kSlots},
+                   [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
   }
 
   Time Now() { return Time(Duration(++clock_)); }
@@ -101,8 +102,7 @@ class ThreadsTest : public ::testing::Test {
   void Open(size_t slot) {
     auto opened = std::make_shared<Opened>(++names_);
     auto incarnation = table_->MakeOrigin("", {.instance = InstanceOf(opened, 0), .metadata = {}});
-    auto session = table_->Open(std::move(incarnation), "", Now(),
-                                [this](const Session&, CloseReason, const Receipt&) { ++closed_; });
+    auto session = table_->Open(std::move(incarnation), "", Now());
     if (!session.ok()) return;
     ++opened_;
     opened->session = *std::move(session);

@@ -49,8 +49,7 @@ Origin Twin::MakeOrigin(const std::optional<std::string>& state) {
 }
 
 void Twin::Open(const std::optional<std::string>& state) {
-  auto session =
-      table_->Open(MakeOrigin(state), "", now_, [](const Session&, CloseReason, const Receipt&) {});
+  auto session = table_->Open(MakeOrigin(state), "", now_);
   sessions_.push_back(std::make_unique<Pair>(Pair{*std::move(session), model_.Open(state)}));
   ExpectSame();
 }

@@ -158,7 +158,8 @@ TEST_F(MemoctlTest, OpenPrintsJson) {
   Process open(Command({"open", "-o", "json"}), Environment());
   EXPECT_EQ(open.ReadLine(), "{");
   EXPECT_EQ(open.ReadLine(), "  \"handle\": \"secret-1\",");
-  EXPECT_EQ(open.ReadLine(), "  \"session_id\": \"s1\"");
+  EXPECT_EQ(open.ReadLine(), "  \"session_id\": \"s1\",");
+  EXPECT_EQ(open.ReadLine(), "  \"resume_window\": null");
 }
 
 TEST_F(MemoctlTest, KilledOpenEndsItsSession) {

@@ -1,0 +1,137 @@
+#include "memod/server/holding_stream.h"
+
+#include <utility>
+
+#include "memod/cache/memo_error.h"
+#include "memod/server/grpc_status.h"
+
+namespace memod {
+namespace {
+
+absl::Status StatusFor(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kClientGone:
+    case CloseReason::kLeaseLapsed:
+      return absl::CancelledError();
+    case CloseReason::kClosedByClient:
+      return absl::OkStatus();
+    case CloseReason::kClosedByAdmin:
+      return MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,
+                       "an administrator closed the session");
+    case CloseReason::kServerStopping:
+      return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
+                       "the server is stopping");
+  }
+  return absl::InternalError("closed for no reason");
+}
+
+}  // namespace
+
+void HoldingStream::Hold(std::shared_ptr<Session> session, const std::string& name) {
+  if (absl::Status held = env_.sessions.Hold(*session, name, shared_from_this()); !held.ok()) {
+    return End(held);
+  }
+  bool gone = false;
+  {
+    MutexLock lock(mutex_);
+    session_ = std::move(session);
+    tell_held_ = true;
+    gone = gone_;
+  }
+  // It went meanwhile, when there was no session to let go of.
+  if (gone) Lose();
+  Advance();
+}
+
+bool HoldingStream::Wanted() {
+  MutexLock lock(mutex_);
+  return !gone_ && !end_;
+}
+
+void HoldingStream::Drain() {
+  {
+    MutexLock lock(mutex_);
+    tell_draining_ = true;
+  }
+  Advance();
+}
+
+void HoldingStream::AnswerHeartbeat() {
+  {
+    MutexLock lock(mutex_);
+    tell_heartbeat_ = true;
+  }
+  Advance();
+}
+
+void HoldingStream::End(const absl::Status& status) {
+  {
+    MutexLock lock(mutex_);
+    if (!end_) end_ = status;
+  }
+  Advance();
+}
+
+void HoldingStream::Lose(const absl::Status& status) { LetGo(env_.resume_window, status); }
+
+void HoldingStream::LetGo() { LetGo(Duration::zero(), absl::OkStatus()); }
+
+void HoldingStream::LetGo(Duration resume_window, const absl::Status& status) {
+  std::shared_ptr<Session> session;
+  {
+    MutexLock lock(mutex_);
+    gone_ = true;
+    session = session_;
+    // Until then Hold will find that the client is gone.
+    if (session == nullptr && !end_) return;
+  }
+  if (session != nullptr) {
+    env_.sessions.LetGo(session, *this, CloseReason::kClientGone, resume_window, Clock::now());
+  }
+  End(status);
+}
+
+void HoldingStream::OnClosed(CloseReason reason) { End(StatusFor(reason)); }
+
+void HoldingStream::OnReplaced() {
+  End(MemoError(absl::StatusCode::kAborted, memo_error::kReplaced,
+                "another stream holds the session under the same holder's name"));
+}
+
+void HoldingStream::Told(bool ok) {
+  {
+    MutexLock lock(mutex_);
+    telling_ = false;
+  }
+  if (!ok) Lose();  // the stream is broken
+  Advance();
+}
+
+std::optional<HoldingStream::Word> HoldingStream::TakeWord() {
+  if (session_ == nullptr || gone_) return std::nullopt;
+  if (std::exchange(tell_held_, false)) return Word::kHeld;
+  if (std::exchange(tell_draining_, false)) return Word::kDraining;
+  if (std::exchange(tell_heartbeat_, false)) return Word::kHeartbeat;
+  return std::nullopt;
+}
+
+void HoldingStream::Advance() {
+  std::optional<Word> word;
+  std::shared_ptr<Session> session;
+  std::optional<absl::Status> end;
+  {
+    MutexLock lock(mutex_);
+    if (telling_ || left_) return;
+    // The end comes last: what was to be told before it still is.
+    word = TakeWord();
+    if (!word) end = end_;
+    telling_ = word.has_value();
+    left_ = end.has_value();
+    session = session_;
+  }
+  // Whoever set telling_ or left_ is alone here, so nothing overtakes.
+  if (word) Tell(*word, *session);
+  if (end) Leave(ToGrpcStatus(*end, context_));
+}
+
+}  // namespace memod
