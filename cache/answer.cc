@@ -1,67 +1,105 @@
 #include "memod/cache/answer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
 #include "absl/strings/cord.h"
 
 namespace memod {
+namespace {
 
-Answer* Answer::Allocate(absl::StatusCode code, size_t size, const std::string& extra) {
-  void* memory = ::operator new(sizeof(Answer) + size + extra.size());
-  Answer* answer = new (memory) Answer(code != absl::StatusCode::kOk, static_cast<uint32_t>(size),
-                                       static_cast<uint32_t>(extra.size()));
-  std::memcpy(answer->data() + size, extra.data(), extra.size());
+// What an entry costs in the index: a pointer and a control byte in a flat_hash_set, whose load is
+// between 7/16 and 7/8.
+constexpr int64_t kIndexCharge = 15;
+
+// glibc's malloc puts 8 bytes before a block, and makes the whole a multiple of 16, at least 32.
+constexpr int64_t AllocationCharge(int64_t size) {
+  return std::max<int64_t>(32, (size + 8 + 15) / 16 * 16);
+}
+
+using MetadataSize = uint32_t;
+
+}  // namespace
+
+Answer::Answer(const CacheKey& key, absl::StatusCode code, size_t size, bool has_metadata)
+    : method_(static_cast<uint16_t>(key.method())),
+      code_(static_cast<uint8_t>(code)),
+      has_metadata_(has_metadata),
+      hash_(key.hash()),
+      key_size_(static_cast<uint32_t>(key.bytes().size())),
+      size_(static_cast<uint32_t>(size)) {
+  std::memcpy(reinterpret_cast<char*>(this + 1), key.bytes().data(), key_size_);
+}
+
+Answer* Answer::Allocate(const CacheKey& key, absl::StatusCode code, size_t size,
+                         std::string_view metadata) {
+  void* memory = ::operator new(sizeof(Answer) + key.bytes().size() + size + metadata.size());
+  Answer* answer = new (memory) Answer(key, code, size + metadata.size(), !metadata.empty());
+  std::memcpy(answer->payload() + size, metadata.data(), metadata.size());
   return answer;
 }
 
-Answer::Ref Answer::Copy(std::string_view bytes, const Metadata& metadata) {
+Answer::Ref Answer::Copy(const CacheKey& key, std::string_view bytes, const Metadata& metadata) {
   return Make(
-      bytes.size(), [&](char* to) { std::memcpy(to, bytes.data(), bytes.size()); }, metadata);
+      key, bytes.size(), [&](char* to) { std::memcpy(to, bytes.data(), bytes.size()); }, metadata);
 }
 
-Answer::Ref Answer::OfError(const absl::Status& error) {
-  std::string extra(1, static_cast<char>(error.code()));
-  AppendField({error.message().data(), error.message().size()}, extra);
-  error.ForEachPayload([&](absl::string_view type, const absl::Cord& payload) {
-    AppendField({type.data(), type.size()}, extra);
-    AppendField(std::string(payload), extra);
+Answer::Ref Answer::OfError(const CacheKey& key, const absl::Status& error) {
+  std::string payload;
+  AppendField({error.message().data(), error.message().size()}, payload);
+  error.ForEachPayload([&](absl::string_view type, const absl::Cord& value) {
+    AppendField({type.data(), type.size()}, payload);
+    AppendField(std::string(value), payload);
   });
-  return Ref(Allocate(error.code(), 0, extra));
-}
-
-absl::StatusCode Answer::code() const {
-  return is_error_ ? static_cast<absl::StatusCode>(extra().front()) : absl::StatusCode::kOk;
+  Answer* answer = Allocate(key, error.code(), payload.size());
+  std::memcpy(answer->payload(), payload.data(), payload.size());
+  return Ref(answer);
 }
 
 absl::Status Answer::DecodeError() const {
-  std::string_view rest = extra().substr(1);
+  std::string_view rest(payload(), size_);
   const std::string_view message = TakeField(rest);
   absl::Status status(code(), {message.data(), message.size()});
   while (!rest.empty()) {
     const std::string_view type = TakeField(rest);
-    const std::string_view payload = TakeField(rest);
-    status.SetPayload({type.data(), type.size()}, absl::Cord({payload.data(), payload.size()}));
+    const std::string_view value = TakeField(rest);
+    status.SetPayload({type.data(), type.size()}, absl::Cord({value.data(), value.size()}));
   }
   return status;
 }
 
-std::string Answer::Encode(const Metadata& metadata) {
+// Its own size comes last, to be found from behind.
+std::string Answer::EncodeMetadata(const Metadata& metadata) {
   std::string extra;
   for (const auto& [name, value] : metadata) {
     AppendField(name, extra);
     AppendField(value, extra);
   }
-  return extra;
+  const auto size = static_cast<MetadataSize>(extra.size() + sizeof(MetadataSize));
+  return extra.append(reinterpret_cast<const char*>(&size), sizeof(size));
 }
 
-Metadata Answer::Decode() const {
+size_t Answer::metadata_size() const {
+  MetadataSize size;
+  std::memcpy(&size, payload() + size_ - sizeof(size), sizeof(size));
+  return size;
+}
+
+Metadata Answer::DecodeMetadata() const {
+  const std::string_view message = bytes();
+  std::string_view rest(message.data() + message.size(), metadata_size() - sizeof(MetadataSize));
   Metadata metadata;
-  for (std::string_view rest = extra(); !rest.empty();) {
+  while (!rest.empty()) {
     const std::string_view name = TakeField(rest);
     metadata.emplace_back(name, TakeField(rest));
   }
   return metadata;
+}
+
+int64_t Answer::charge() const {
+  const auto size = static_cast<int64_t>(sizeof(Answer)) + key_size_ + size_;
+  return AllocationCharge(size) + kIndexCharge;
 }
 
 void Answer::Unref() const {

@@ -4,7 +4,7 @@ namespace memod {
 
 void Budget::Enter(Member* member) {
   if (!limit_) return;
-  std::vector<LruCache::EntryPtr> removed;  // stays empty: nothing was used before Time::min
+  LruCache::Removed removed;  // stays empty: nothing was used before Time::min
   MutexLock lock(mutex_);
   const auto it = places_.find(member);
   if (it != places_.end() && !it->second.spared) return;
@@ -34,13 +34,13 @@ void Budget::Guarantee(int64_t charge) {
 
 void Budget::Enforce(Time now) {
   if (!limit_ || used() <= *limit_) return;
-  std::vector<LruCache::EntryPtr> removed;  // freed after the lock
+  LruCache::Removed removed;  // freed after the lock
   MutexLock lock(mutex_);
   while (used() > *limit_ && EvictOne(now, removed)) {
   }
 }
 
-bool Budget::EvictOne(Time now, std::vector<LruCache::EntryPtr>& removed) {
+bool Budget::EvictOne(Time now, LruCache::Removed& removed) {
   while (!by_oldest_.empty()) {
     const auto [recorded, member] = *by_oldest_.begin();
     const size_t before = removed.size();

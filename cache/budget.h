@@ -44,7 +44,7 @@ class Budget {
     // Under the cache's mutex: takes the oldest entry out into `removed` and gives its charge back,
     // if it may. A member that is empty, or spared, must Enter again with its next entry.
     virtual Left EvictOldest(const Budget& budget, const Eviction& eviction,
-                             std::vector<LruCache::EntryPtr>& removed) = 0;
+                             LruCache::Removed& removed) = 0;
 
    protected:
     ~Member() = default;
@@ -83,8 +83,7 @@ class Budget {
   };
 
   // Takes the least recently used entry of all members but the spared; false when there is none.
-  bool EvictOne(Time now, std::vector<LruCache::EntryPtr>& removed)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool EvictOne(Time now, LruCache::Removed& removed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Add(Member* member, const Member::Left& left) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(Member* member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -1,6 +1,8 @@
 #include "memod/cache/cache_key.h"
 
 #include <sys/random.h>
+
+#define XXH_INLINE_ALL  // a call costs as much as hashing a short key
 #include <xxhash.h>
 
 #include <cerrno>
@@ -36,6 +38,6 @@ uint64_t SecretHash(std::string_view bytes, uint32_t salt) {
 }
 
 CacheKey::CacheKey(uint32_t method, std::string_view bytes)
-    : method_(method), bytes_(bytes), hash_(SecretHash(bytes, method)) {}
+    : method_(method), hash_(static_cast<uint32_t>(SecretHash(bytes, method))), bytes_(bytes) {}
 
 }  // namespace memod

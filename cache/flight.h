@@ -92,8 +92,8 @@ class Flight {
   // its own cancellation is told, not its parent's.
   void OnCancel(absl::AnyInvocable<void()> f);
 
-  // Answers everybody who waits, and stores a good answer if the cache still holds this flight
-  // under its key. Of several calls to Complete and Abandon the first counts.
+  // Answers everybody who waits, and stores a good answer, which is made for this flight's key, if
+  // the cache still holds this flight under it. Of several calls to Complete and Abandon the first counts.
   void Complete(absl::StatusOr<Answer::Ref> answer, Time now);
 
   // Answers everybody with `error` and cancels the computation, whose answer will be discarded.

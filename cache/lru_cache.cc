@@ -1,78 +1,69 @@
-// An entry is in the index and in the list, or in neither. The list goes from oldest_ to newest_
-// through newer_, and back through older_. The index points at entries and compares keys in full;
-// an entry carries its hash, so growing the index never reads a key.
+// An answer is in the index and in the list, or in neither, and the cache owns one reference to it
+// and advance_ more.
+// The list goes from oldest_ to newest_ through newer_, and back through older_. The index points
+// at answers and compares keys in full; an answer carries its hash, so growing the index never
+// reads a key.
 #include "memod/cache/lru_cache.h"
 
 #include <algorithm>
-#include <cstring>
-#include <new>
 #include <utility>
 
 namespace memod {
-namespace {
-
-// What an entry costs in the index: a pointer and a control byte at flat_hash_set's highest load.
-constexpr int64_t kIndexCharge = 10;
-
-}  // namespace
-
-LruCache::Entry::Entry(Value v, const CacheKey& key)
-    : value(std::move(v)),
-      hash_(key.hash()),
-      method_(key.method()),
-      key_size_(static_cast<uint32_t>(key.bytes().size())) {
-  std::memcpy(reinterpret_cast<char*>(this + 1), key.bytes().data(), key_size_);
-}
-
-CacheKey LruCache::Entry::key() const {
-  return CacheKey(method_, {reinterpret_cast<const char*>(this + 1), key_size_}, hash_);
-}
-
-int64_t LruCache::Entry::charge() const {
-  return static_cast<int64_t>(sizeof(Entry)) + key_size_ + kIndexCharge + value.answer->charge();
-}
-
-int64_t LruCache::Charge(const CacheKey& key, const Answer& answer) {
-  return static_cast<int64_t>(sizeof(Entry) + key.bytes().size()) + kIndexCharge + answer.charge();
-}
-
-void LruCache::EntryDeleter::operator()(Entry* entry) const {
-  entry->~Entry();
-  ::operator delete(entry);
-}
-
-size_t LruCache::Hash::operator()(const Entry* entry) const { return entry->hash_; }
-
-bool LruCache::Eq::operator()(const Entry* a, const CacheKey& b) const { return a->key() == b; }
 
 LruCache::Contents::~Contents() {
-  for (Entry* entry = oldest_; entry != nullptr;) EntryPtr(std::exchange(entry, entry->newer_));
+  for (Answer* answer = oldest_; answer != nullptr;) {
+    Release(std::exchange(answer, answer->newer_));
+  }
 }
 
 LruCache::~LruCache() { Clear(); }
 
-const LruCache::Entry* LruCache::Lookup(const CacheKey& key, Time now) {
+const Answer* LruCache::Lookup(const CacheKey& key, Time now) {
+  index_.prefetch(key);  // its two arrays at once, not one after the other
   const auto it = index_.find(key);
   if (it == index_.end()) return nullptr;
-  Entry* entry = *it;
-  Unlink(entry);
-  LinkNewest(entry, now);
-  return entry;
+  Answer* answer = *it;
+  Unlink(answer);
+  LinkNewest(answer, now);
+  return answer;
 }
 
-const LruCache::Entry* LruCache::Peek(const CacheKey& key) const {
+// Counting a reference is an atomic operation, as costly as a third of a hit. So the cache takes
+// them 255 at a time; giving one away then is a subtraction under its owner's mutex.
+Answer::Ref LruCache::Share(const Answer* answer) {
+  constexpr uint8_t kAdvance = 255;
+  Answer* mine = const_cast<Answer*>(answer);
+  if (mine->advance_ == 0) {
+    mine->references_.fetch_add(kAdvance, std::memory_order_relaxed);
+    mine->advance_ = kAdvance;
+  }
+  --mine->advance_;
+  return Answer::Ref::Adopt(mine);
+}
+
+// What the cache has of it, as one reference.
+Answer::Ref LruCache::Release(Answer* answer) {
+  // One is left, so nothing is freed here and nothing need be ordered.
+  if (answer->advance_ > 0) {
+    answer->references_.fetch_sub(answer->advance_, std::memory_order_relaxed);
+  }
+  return Answer::Ref::Adopt(answer);
+}
+
+const Answer* LruCache::Peek(const CacheKey& key) const {
   const auto it = index_.find(key);
   return it == index_.end() ? nullptr : *it;
 }
 
-int64_t LruCache::Insert(const CacheKey& key, Value value, Time now,
-                         std::vector<EntryPtr>& removed) {
-  if (const auto it = index_.find(key); it != index_.end()) removed.push_back(Remove(*it));
-  void* memory = ::operator new(sizeof(Entry) + key.bytes().size());
-  Entry* entry = new (memory) Entry(std::move(value), key);
-  index_.insert(entry);
-  LinkNewest(entry, now);
-  held_ += {1, entry->charge(), entry->value.compute_seconds};
+int64_t LruCache::Insert(const Answer::Ref& answer, Time now, float compute_seconds,
+                         Removed& removed) {
+  Answer* mine = const_cast<Answer*>(Answer::Ref(answer).Release());
+  mine->computed_at_ = now;
+  mine->compute_seconds_ = compute_seconds;
+  if (const Answer* there = Peek(mine->key())) removed.push_back(Remove(there));
+  index_.insert(mine);
+  LinkNewest(mine, now);
+  held_ += {1, mine->charge(), compute_seconds};
   int64_t evicted = 0;
   for (; max_entries_ && held_.entries > *max_entries_; ++evicted) {
     removed.push_back(Remove(oldest_));
@@ -80,14 +71,14 @@ int64_t LruCache::Insert(const CacheKey& key, Value value, Time now,
   return evicted;
 }
 
-LruCache::EntryPtr LruCache::Remove(const Entry* entry) {
-  Entry* mine = const_cast<Entry*>(entry);
+Answer::Ref LruCache::Remove(const Answer* answer) {
+  Answer* mine = const_cast<Answer*>(answer);
   index_.erase(mine);
   Unlink(mine);
-  held_ += {-1, -mine->charge(), -mine->value.compute_seconds};
+  held_ += {-1, -mine->charge(), -mine->compute_seconds_};
   // Sums of floating-point numbers drift; nothing is exactly nothing.
   if (held_.entries == 0) held_ = {};
-  return EntryPtr(mine);
+  return Release(mine);
 }
 
 std::unique_ptr<LruCache::Contents> LruCache::Clear() {
@@ -100,25 +91,25 @@ std::unique_ptr<LruCache::Contents> LruCache::Clear() {
   return contents;
 }
 
-void LruCache::RemoveMethod(uint32_t method, std::vector<EntryPtr>& removed) {
-  for (const Entry* entry = oldest_; entry != nullptr;) {
-    const Entry* next = entry->newer_;
-    if (entry->method_ == method) removed.push_back(Remove(entry));
-    entry = next;
+void LruCache::RemoveMethod(uint32_t method, Removed& removed) {
+  for (const Answer* answer = oldest_; answer != nullptr;) {
+    const Answer* next = answer->newer_;
+    if (answer->method_ == method) removed.push_back(Remove(answer));
+    answer = next;
   }
 }
 
-void LruCache::LinkNewest(Entry* entry, Time now) {
-  entry->last_used_ = last_used_ = std::max(now, last_used_);
-  entry->older_ = newest_;
-  entry->newer_ = nullptr;
-  (newest_ == nullptr ? oldest_ : newest_->newer_) = entry;
-  newest_ = entry;
+void LruCache::LinkNewest(Answer* answer, Time now) {
+  answer->last_used_ = last_used_ = std::max(now, last_used_);
+  answer->older_ = newest_;
+  answer->newer_ = nullptr;
+  (newest_ == nullptr ? oldest_ : newest_->newer_) = answer;
+  newest_ = answer;
 }
 
-void LruCache::Unlink(Entry* entry) {
-  (entry->older_ == nullptr ? oldest_ : entry->older_->newer_) = entry->newer_;
-  (entry->newer_ == nullptr ? newest_ : entry->newer_->older_) = entry->older_;
+void LruCache::Unlink(Answer* answer) {
+  (answer->older_ == nullptr ? oldest_ : answer->older_->newer_) = answer->newer_;
+  (answer->newer_ == nullptr ? newest_ : answer->newer_->older_) = answer->older_;
 }
 
 }  // namespace memod

@@ -4,8 +4,8 @@
 // freed, so that the owner can free them outside of its lock.
 //
 //   LruCache cache(2);
-//   cache.Insert(key, {answer, now, took}, now, removed);
-//   if (const LruCache::Entry* entry = cache.Lookup(key, now)) use(entry->value.answer);
+//   cache.Insert(Answer::Copy(key, "42"), now, took, removed);
+//   if (const Answer* answer = cache.Lookup(key, now)) use(answer->bytes());
 #pragma once
 
 #include <cstdint>
@@ -23,17 +23,7 @@ namespace memod {
 
 class LruCache {
  public:
-  struct Value {
-    Answer::Ref answer;
-    Time computed_at;
-    float compute_seconds = 0;
-  };
-
-  class Entry;
-  struct EntryDeleter {
-    void operator()(Entry* entry) const;
-  };
-  using EntryPtr = std::unique_ptr<Entry, EntryDeleter>;
+  using Removed = std::vector<Answer::Ref>;
 
   // Everything that a cache held, detached from it. Destroying it is what takes time.
   class Contents;
@@ -44,30 +34,32 @@ class LruCache {
   LruCache(const LruCache&) = delete;
   LruCache& operator=(const LruCache&) = delete;
 
-  // The entry under `key`, made the most recent; null if there is none.
-  const Entry* Lookup(const CacheKey& key, Time now);
+  // The answer to `key`, made the most recent; null if there is none.
+  const Answer* Lookup(const CacheKey& key, Time now);
 
-  // Stores `value` under `key` as the most recent entry, in place of the one that is there. Then
-  // takes the oldest out until max_entries holds. What went is added to `removed`; returns how many
-  // of those were evicted, not replaced.
-  int64_t Insert(const CacheKey& key, Value value, Time now, std::vector<EntryPtr>& removed);
+  // Stores `answer` as the most recent, in place of the one to the same key. Then takes the oldest
+  // out until max_entries holds. What went is added to `removed`; returns how many of those were
+  // evicted, not replaced. An answer is stored once: it is in no other cache, and never was.
+  int64_t Insert(const Answer::Ref& answer, Time now, float compute_seconds, Removed& removed);
 
-  // The same without touching it.
-  const Entry* Peek(const CacheKey& key) const;
+  // The same as Lookup without touching it.
+  const Answer* Peek(const CacheKey& key) const;
 
-  // Takes out `entry`, which is of this cache.
-  EntryPtr Remove(const Entry* entry);
+  // One more reference to `answer`, which is of a cache whose owner is under its mutex.
+  static Answer::Ref Share(const Answer* answer);
 
-  // The least recently used entry; null when empty. Touches nothing.
-  const Entry* oldest() const { return oldest_; }
+  // Takes out `answer`, which is of this cache.
+  Answer::Ref Remove(const Answer* answer);
+
+  // The least recently used; null when empty. Touches nothing.
+  const Answer* oldest() const { return oldest_; }
+  // When it was last used. There is one.
+  Time oldest_use() const { return oldest_->last_used_; }
 
   // Takes out everything at once, in O(1). Null if there was nothing.
   std::unique_ptr<Contents> Clear();
-  // Takes out the entries of one method, walking all.
-  void RemoveMethod(uint32_t method, std::vector<EntryPtr>& removed);
-
-  // What the entry for `key` with `answer` would be charged: key + value + what an entry costs.
-  static int64_t Charge(const CacheKey& key, const Answer& answer);
+  // Takes out the answers of one method, walking all.
+  void RemoveMethod(uint32_t method, Removed& removed);
 
   std::optional<int64_t> max_entries() const { return max_entries_; }
   // Entries, their charge, and the time that computing them had taken.
@@ -76,53 +68,30 @@ class LruCache {
  private:
   struct Hash {
     using is_transparent = void;
-    size_t operator()(const CacheKey& key) const { return key.hash(); }
-    size_t operator()(const Entry* entry) const;
+    size_t operator()(const CacheKey& key) const { return CacheKey::Spread(key.hash()); }
+    size_t operator()(const Answer* answer) const { return CacheKey::Spread(answer->hash_); }
   };
   struct Eq {
     using is_transparent = void;
-    bool operator()(const Entry* a, const Entry* b) const { return a == b; }
-    bool operator()(const Entry* a, const CacheKey& b) const;
-    bool operator()(const CacheKey& a, const Entry* b) const { return (*this)(b, a); }
+    bool operator()(const Answer* a, const Answer* b) const { return a == b; }
+    bool operator()(const Answer* a, const CacheKey& b) const { return a->key() == b; }
+    bool operator()(const CacheKey& a, const Answer* b) const { return b->key() == a; }
   };
-  using Index = absl::flat_hash_set<Entry*, Hash, Eq>;
+  using Index = absl::flat_hash_set<Answer*, Hash, Eq>;
 
-  void LinkNewest(Entry* entry, Time now);
-  void Unlink(Entry* entry);
+  static Answer::Ref Release(Answer* answer);
+  void LinkNewest(Answer* answer, Time now);
+  void Unlink(Answer* answer);
 
   const std::optional<int64_t> max_entries_;
 
   Index index_;
-  // The list: each entry's last_used is never older than that of the entry before it.
-  Entry* oldest_ = nullptr;
-  Entry* newest_ = nullptr;
+  // The list: each answer's last_used_ is never older than that of the one before it.
+  Answer* oldest_ = nullptr;
+  Answer* newest_ = nullptr;
   Receipt held_;
-  // Of any entry ever, so that an older `now` makes none older.
+  // Of any answer ever, so that an older `now` makes none older.
   Time last_used_ = Time::min();
-};
-
-// A key and its answer, in the list of one cache.
-class LruCache::Entry {
- public:
-  CacheKey key() const;
-  Time last_used() const { return last_used_; }
-  int64_t charge() const;
-
-  const Value value;
-
- private:
-  friend class LruCache;
-  friend class Contents;
-  friend struct EntryDeleter;
-  Entry(Value v, const CacheKey& key);
-
-  Entry* older_ = nullptr;
-  Entry* newer_ = nullptr;
-  Time last_used_;
-  const uint64_t hash_;
-  const uint32_t method_;
-  const uint32_t key_size_;
-  // The key's bytes follow.
 };
 
 class LruCache::Contents {
@@ -136,7 +105,7 @@ class LruCache::Contents {
   friend class LruCache;
   Contents() = default;
   Index index_;
-  Entry* oldest_ = nullptr;
+  Answer* oldest_ = nullptr;
   Receipt receipt_;
 };
 

@@ -32,11 +32,21 @@ bool IsRemembered(const absl::Status& error, const Flight& flight) {
          !error.GetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()});
 }
 
-// A remembered error becomes the error that its caller is told.
-Outcome Told(Outcome outcome) {
-  if (!outcome.answer.ok() || (*outcome.answer)->code() == absl::StatusCode::kOk) return outcome;
-  outcome.answer = absl::Status((*outcome.answer)->status());
-  return outcome;
+// Not below zero, should the answer be younger than the caller's look at the clock.
+Duration AgeOf(const Answer& answer, Time now) {
+  return std::max(Duration::zero(), now - answer.computed_at());
+}
+
+// What the caller of a lookup is told: a remembered error becomes that error.
+Outcome Hit(Answer::Ref answer, Duration age) {
+  if (answer->code() == absl::StatusCode::kOk) return {std::move(answer), CacheStatus::kHit, age};
+  return {answer->status(), CacheStatus::kHit, age};
+}
+
+Outcome NotCached(const MemoizedMethod& method) {
+  return {MemoError(
+      absl::StatusCode::kFailedPrecondition, memo_error::kNotCached,
+      absl::StrCat(method.name, ": no answer is remembered, and memo-control is only-if-cached"))};
 }
 
 }  // namespace
@@ -58,45 +68,30 @@ MemoCache::Result MemoCache::GetOrCompute(
     return Outcome{absl::CancelledError("nobody waits for the call that makes this one")};
   }
   MethodCaches::Removed removed;
-  std::optional<Outcome> found;
+  Answer::Ref found;
+  Duration age;
   std::shared_ptr<Flight> flight;
   {
     MutexLock lock(mutex_);
-    if (detached_) {
-      if (call.parent == nullptr) return Detached{};
-      if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
-      flight = Start(call, /*joinable=*/false, /*counted=*/false);
-    } else {
-      found = Lookup(call, removed);
-      if (!found) {
-        if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
-        if (auto joined = Join(call)) return joined;
-        const bool stores = call.method.policy.stores() &&
-                            (call.control == Control::kNone || call.control == Control::kRefresh);
-        const bool taken = call.control == Control::kNone && flights_.contains(call.key);
-        flight = Start(call, /*joinable=*/stores && !taken,
-                       /*counted=*/call.control != Control::kBypass);
+    if (detached_ && call.parent == nullptr) return Detached{};
+    if (!detached_ && IsLookup(call.control)) {
+      if (const Answer* answer = caches_.Lookup(call.method, call.key, call.now, removed)) {
+        found = LruCache::Share(answer);
+        age = AgeOf(*answer, call.now);
+      } else if (call.control == Control::kOnlyIfCached) {
+        return NotCached(call.method);
       }
     }
+    if (!found) {
+      if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
+      flight = Join(call);
+      if (flight != nullptr) return flight;
+      flight = Start(call);
+    }
   }
-  if (found) return Told(*std::move(found));
+  if (found) return Hit(std::move(found), age);
   compute(flight);
   return flight;
-}
-
-// A hit, or the miss of a call that computes nothing. Counts the lookup, if it is one.
-std::optional<Outcome> MemoCache::Lookup(const Call& call, MethodCaches::Removed& removed) {
-  if (!IsLookup(call.control)) return std::nullopt;
-  if (const auto* entry = caches_.Lookup(call.method, call.key, call.now, removed)) {
-    // Not below zero, should the answer be younger than the caller's look at the clock.
-    const Duration age = std::max(Duration::zero(), call.now - entry->value.computed_at);
-    return Outcome{entry->value.answer, CacheStatus::kHit, age};
-  }
-  if (call.control != Control::kOnlyIfCached) return std::nullopt;
-  return Outcome{MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kNotCached,
-                           absl::StrCat(call.method.name,
-                                        ": no answer is remembered, and "
-                                        "memo-control is only-if-cached"))};
 }
 
 std::shared_ptr<Flight> MemoCache::Join(const Call& call) {
@@ -130,20 +125,26 @@ absl::Status MemoCache::CheckChain(const Call& call) const {
                                 " deep, limit ", max_depth_, " (compute.max_depth)"));
 }
 
-std::shared_ptr<Flight> MemoCache::Start(const Call& call, bool joinable, bool counted) {
+std::shared_ptr<Flight> MemoCache::Start(const Call& call) {
+  const bool bypass = call.control == Control::kBypass;
+  const bool counted = !bypass && !detached_;
   std::shared_ptr<Flight> flight(new Flight(shared_from_this(), call, counted));
   Flight::State& state = StateOf(*flight);
-  const bool bypass = call.control == Control::kBypass;
   state.waiters.push_back(
       {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
   state.position = running_.insert(running_.end(), flight);
   state.running = true;
-  if (joinable) {
-    // Of a refresh: the one that is up keeps its waiters and stores nothing.
-    if (const auto it = flights_.find(call.key); it != flights_.end()) MakeSolo(*it->second);
-    flights_.emplace(flight->key(), flight.get());
-    state.joinable = true;
+  const bool refresh = call.control == Control::kRefresh;
+  if (!counted || !call.method.policy.stores() || !(refresh || call.control == Control::kNone)) {
+    return flight;
   }
+  const auto it = flights_.find(call.key);
+  if (it != flights_.end()) {
+    if (!refresh) return flight;
+    MakeSolo(*it->second);  // it keeps its waiters and stores nothing
+  }
+  flights_.emplace(flight->key(), flight.get());
+  state.joinable = true;
   return flight;
 }
 
@@ -179,9 +180,9 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     if (!answer.ok() && counters != nullptr && !given_up) ++counters->errors;
     const bool good = answer.ok() || IsRemembered(answer.status(), flight);
     if (good && !given_up && state.joinable) {
-      Answer::Ref stored = answer.ok() ? *answer : Answer::OfError(answer.status());
-      enters = caches_.Insert(flight.method_, flight.key(),
-                              {std::move(stored), now, static_cast<float>(took)}, now, removed);
+      const Answer::Ref stored =
+          answer.ok() ? *answer : Answer::OfError(flight.key(), answer.status());
+      enters = caches_.Insert(flight.method_, stored, now, static_cast<float>(took), removed);
     }
     if (!answer.ok() && !detached_) stale = FindStale(flight, answer.status(), now);
     waiters = End(flight);
@@ -198,10 +199,9 @@ std::optional<Outcome> MemoCache::FindStale(const Flight& flight, const absl::St
                                             Time now) const {
   // A bypass reads nothing.
   if (!absl::IsUnavailable(error) || !flight.counted_) return std::nullopt;
-  const LruCache::Entry* entry = caches_.FindStale(flight.method_, flight.key(), now);
-  if (entry == nullptr) return std::nullopt;
-  return Outcome{entry->value.answer, CacheStatus::kStale,
-                 std::max(Duration::zero(), now - entry->value.computed_at)};
+  const Answer* answer = caches_.FindStale(flight.method_, flight.key(), now);
+  if (answer == nullptr) return std::nullopt;
+  return Outcome{LruCache::Share(answer), CacheStatus::kStale, AgeOf(*answer, now)};
 }
 
 void MemoCache::OnCancel(Flight& flight, absl::AnyInvocable<void()> f) {
@@ -326,9 +326,9 @@ MemoCache::History MemoCache::HistoryLocked() const {
 std::optional<Duration> MemoCache::Age(const MemoizedMethod& method, const CacheKey& key,
                                        Time now) const {
   MutexLock lock(mutex_);
-  const LruCache::Entry* entry = caches_.Peek(method, key, now);
-  if (entry == nullptr) return std::nullopt;
-  return std::max(Duration::zero(), now - entry->value.computed_at);
+  const Answer* answer = caches_.Peek(method, key, now);
+  if (answer == nullptr) return std::nullopt;
+  return AgeOf(*answer, now);
 }
 
 Receipt MemoCache::Forget(const MemoizedMethod& method, const CacheKey& key) {

@@ -127,12 +127,9 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   MemoCache(CacheContext& context, int max_depth, bool guaranteed);
 
   // The steps of GetOrCompute.
-  std::optional<Outcome> Lookup(const Call& call, MethodCaches::Removed& removed)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Flight> Join(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckChain(const Call& call) const;
-  std::shared_ptr<Flight> Start(const Call& call, bool joinable, bool counted)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Flight> Start(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The steps of a flight's end.
   bool Begin(Flight& flight, Time now) ABSL_LOCKS_EXCLUDED(mutex_);

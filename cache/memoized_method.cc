@@ -1,6 +1,8 @@
 #include "memod/cache/memoized_method.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 namespace memod {
@@ -41,6 +43,10 @@ MemoizedMethod::MemoizedMethod(uint32_t id, std::string name, const Policy& poli
       name(std::move(name)),
       policy(Normalized(policy, this->name)),
       bounds(bounds != nullptr ? std::move(bounds)
-                               : std::make_shared<CacheBounds>(this->policy.cache, this->policy)) {}
+                               : std::make_shared<CacheBounds>(this->policy.cache, this->policy)) {
+  if (id < kMaxMethods) return;
+  std::fprintf(stderr, "%s: more than %u memoized methods\n", this->name.c_str(), kMaxMethods);
+  std::abort();
+}
 
 }  // namespace memod

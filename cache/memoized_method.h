@@ -21,13 +21,16 @@ struct CacheBounds {
   Budget total_entries;                      // over all sessions: max_entries_total
 };
 
+// What an answer has room for to say whose it is; beyond it the process ends at once.
+constexpr uint32_t kMaxMethods = 1 << 16;
+
 // Lives as long as the process serves. Thread-safe.
 struct MemoizedMethod {
   // `bounds`: of the cache that it names; null: its own.
   MemoizedMethod(uint32_t id, std::string name, const Policy& policy,
                  std::shared_ptr<CacheBounds> bounds = nullptr);
 
-  const uint32_t id;       // unique in the process, counted from 0
+  const uint32_t id;       // unique in the process, counted from 0, below kMaxMethods
   const std::string name;  // "/memo.examples.v1.SlowAdder/Calculate"
   // Bounds from 0, times up to ten years: what is beyond reads as that. `cache` is never empty.
   const Policy policy;

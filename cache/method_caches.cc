@@ -6,82 +6,79 @@
 namespace memod {
 namespace {
 
-Receipt ReceiptOf(const LruCache::Entry& entry) {
-  return {1, entry.charge(), entry.value.compute_seconds};
-}
+Receipt ReceiptOf(const Answer& answer) { return {1, answer.charge(), answer.compute_seconds()}; }
 
 }  // namespace
 
 // Entries
 
-bool MethodCaches::Expired(const MemoizedMethod& method, const LruCache::Value& value, Time now) {
+bool MethodCaches::Expired(const MemoizedMethod& method, const Answer& answer, Time now) {
   const Policy& policy = method.policy;
-  const absl::StatusCode code = value.answer->code();
+  const absl::StatusCode code = answer.code();
   const auto ttl = code == absl::StatusCode::kOk ? policy.ttl : policy.negative.at(code);
-  return ttl && now - value.computed_at >= *ttl;
+  return ttl && now - answer.computed_at() >= *ttl;
 }
 
 namespace {
 
 // Whether an answer, expired or not, may be given where computing fails.
-bool GivenStale(const MemoizedMethod& method, const LruCache::Value& value, Time now) {
+bool GivenStale(const MemoizedMethod& method, const Answer& answer, Time now) {
   const Policy& policy = method.policy;
-  return policy.ttl && policy.stale_if_error && value.answer->code() == absl::StatusCode::kOk &&
-         now - value.computed_at < *policy.ttl + *policy.stale_if_error;
+  return policy.ttl && policy.stale_if_error && answer.code() == absl::StatusCode::kOk &&
+         now - answer.computed_at() < *policy.ttl + *policy.stale_if_error;
 }
 
 }  // namespace
 
-const LruCache::Entry* MethodCaches::FindStale(const MemoizedMethod& method, const CacheKey& key,
-                                               Time now) const {
+const Answer* MethodCaches::FindStale(const MemoizedMethod& method, const CacheKey& key,
+                                      Time now) const {
   const OfMethod* of = Find(method);
-  const LruCache::Entry* entry = of == nullptr ? nullptr : of->cache.lru.Peek(key);
-  return entry != nullptr && GivenStale(method, entry->value, now) ? entry : nullptr;
+  const Answer* answer = of == nullptr ? nullptr : of->cache.lru.Peek(key);
+  return answer != nullptr && GivenStale(method, *answer, now) ? answer : nullptr;
 }
 
-const LruCache::Entry* MethodCaches::Lookup(const MemoizedMethod& method, const CacheKey& key,
-                                            Time now, Removed& removed) {
+const Answer* MethodCaches::Lookup(const MemoizedMethod& method, const CacheKey& key, Time now,
+                                   Removed& removed) {
   OfMethod& of = For(method);
-  const LruCache::Entry* entry = of.cache.lru.Lookup(key, now);
-  if (entry != nullptr && !Expired(method, entry->value, now)) {
+  const Answer* answer = of.cache.lru.Lookup(key, now);
+  if (answer != nullptr && !Expired(method, *answer, now)) {
     ++of.counters.hits;
-    of.counters.compute_seconds_saved += entry->value.compute_seconds;
-    return entry;
+    of.counters.compute_seconds_saved += answer->compute_seconds();
+    return answer;
   }
-  if (entry != nullptr && !GivenStale(method, entry->value, now)) {
+  if (answer != nullptr && !GivenStale(method, *answer, now)) {
     ++of.counters.expirations;
-    GiveBack(*entry);
-    removed.push_back(of.cache.lru.Remove(entry));
+    GiveBack(*answer);
+    removed.push_back(of.cache.lru.Remove(answer));
   }
   ++of.counters.misses;
   return nullptr;
 }
 
-const LruCache::Entry* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& key,
-                                          Time now) const {
+const Answer* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& key,
+                                 Time now) const {
   const OfMethod* of = Find(method);
   if (of == nullptr) return nullptr;
-  const LruCache::Entry* entry = of->cache.lru.Peek(key);
-  return entry != nullptr && Expired(method, entry->value, now) ? nullptr : entry;
+  const Answer* answer = of->cache.lru.Peek(key);
+  return answer != nullptr && Expired(method, *answer, now) ? nullptr : answer;
 }
 
-bool MethodCaches::Insert(const MemoizedMethod& method, const CacheKey& key, LruCache::Value value,
-                          Time now, Removed& removed) {
+bool MethodCaches::Insert(const MemoizedMethod& method, const Answer::Ref& answer, Time now,
+                          float compute_seconds, Removed& removed) {
   OfMethod& of = For(method);
   Cache& cache = of.cache;
-  const int64_t charge = LruCache::Charge(key, *value.answer);
-  if (static_cast<int64_t>(value.answer->size()) > method.policy.max_entry_bytes ||
+  const int64_t charge = answer->charge();
+  if (static_cast<int64_t>(answer->size()) > method.policy.max_entry_bytes ||
       charge > context_.bytes.limit().value_or(charge)) {
     ++of.counters.too_large;
     return false;
   }
-  const Receipt stored{1, charge, value.compute_seconds};
   const size_t before = removed.size();
-  const auto evicted = static_cast<size_t>(cache.lru.Insert(key, std::move(value), now, removed));
+  const auto evicted = static_cast<size_t>(cache.lru.Insert(answer, now, compute_seconds, removed));
   context_.bytes.Charge(charge);
   context_.entries.fetch_add(1, std::memory_order_relaxed);
   cache.bounds.total_entries.Charge(1);
-  of.held += stored;
+  of.held += {1, charge, compute_seconds};
   bytes_ += charge;
   for (size_t i = before; i < removed.size(); ++i) {
     GiveBack(*removed[i]);
@@ -93,28 +90,28 @@ bool MethodCaches::Insert(const MemoizedMethod& method, const CacheKey& key, Lru
 }
 
 Receipt MethodCaches::Forget(const MemoizedMethod& method, const CacheKey& key, Removed& removed) {
-  OfMethod* of = Find(method);
-  const LruCache::Entry* entry = of == nullptr ? nullptr : of->cache.lru.Peek(key);
-  if (entry == nullptr) return {};
-  const Receipt receipt = ReceiptOf(*entry);
-  GiveBack(*entry);
-  removed.push_back(of->cache.lru.Remove(entry));
+  const OfMethod* of = Find(method);
+  const Answer* answer = of == nullptr ? nullptr : of->cache.lru.Peek(key);
+  if (answer == nullptr) return {};
+  const Receipt receipt = ReceiptOf(*answer);
+  GiveBack(*answer);
+  removed.push_back(of->cache.lru.Remove(answer));
   return receipt;
 }
 
 Receipt MethodCaches::Clear(const MemoizedMethod* method, Garbage& garbage) {
   Receipt receipt;
-  for (auto& of : methods_) {
-    if (method != nullptr && &of->method != method) continue;
-    receipt += of->held;
-    GiveBack(*of, Receipt(of->held));
-    of->baseline = of->counters;
+  for (OfMethod& of : methods_) {
+    if (method != nullptr && &of.method != method) continue;
+    receipt += of.held;
+    GiveBack(of, Receipt(of.held));
+    of.baseline = of.counters;
     if (method == nullptr) continue;
-    if (of->cache.methods == 1) {
-      garbage.emplace_back(of->cache.lru.Clear());
+    if (of.cache.methods == 1) {
+      garbage.emplace_back(of.cache.lru.Clear());
     } else {
       const auto removed = std::make_shared<Removed>();
-      of->cache.lru.RemoveMethod(of->method.id, *removed);
+      of.cache.lru.RemoveMethod(of.method.id, *removed);
       garbage.push_back(removed);
     }
   }
@@ -156,22 +153,22 @@ Budget::Member::Left MethodCaches::EvictOldest(const Budget&, const Eviction& ev
   MutexLock lock(mutex_);
   Cache* cache = Oldest();
   const bool spared = cache != nullptr && guaranteed_ && bytes_ <= eviction.guaranteed;
-  if (cache != nullptr && !spared && cache->lru.oldest()->last_used() <= eviction.not_after) {
+  if (cache != nullptr && !spared && cache->lru.oldest_use() <= eviction.not_after) {
     EvictFrom(*cache, eviction.now, removed);
     cache = Oldest();
   }
   if (cache == nullptr || spared) in_bytes_ = false;
   if (cache == nullptr) return {};
-  return {cache->lru.oldest()->last_used(), bytes_, spared};
+  return {cache->lru.oldest_use(), bytes_, spared};
 }
 
 Budget::Member::Left MethodCaches::Cache::EvictOldest(const Budget&, const Eviction& eviction,
                                                       Removed& removed) {
   MutexLock lock(owner.mutex_);
-  if (lru.oldest() != nullptr && lru.oldest()->last_used() <= eviction.not_after) {
+  if (lru.oldest() != nullptr && lru.oldest_use() <= eviction.not_after) {
     owner.EvictFrom(*this, eviction.now, removed);
   }
-  if (lru.oldest() != nullptr) return {.oldest = lru.oldest()->last_used()};
+  if (lru.oldest() != nullptr) return {.oldest = lru.oldest_use()};
   in_total = false;
   return {};
 }
@@ -179,9 +176,8 @@ Budget::Member::Left MethodCaches::Cache::EvictOldest(const Budget&, const Evict
 MethodCaches::Cache* MethodCaches::Oldest() const {
   Cache* oldest = nullptr;
   for (const auto& cache : caches_) {
-    const LruCache::Entry* entry = cache->lru.oldest();
-    if (entry == nullptr) continue;
-    if (oldest == nullptr || entry->last_used() < oldest->lru.oldest()->last_used()) {
+    if (cache->lru.oldest() == nullptr) continue;
+    if (oldest == nullptr || cache->lru.oldest_use() < oldest->lru.oldest_use()) {
       oldest = cache.get();
     }
   }
@@ -189,15 +185,13 @@ MethodCaches::Cache* MethodCaches::Oldest() const {
 }
 
 void MethodCaches::EvictFrom(Cache& cache, Time now, Removed& removed) {
-  const LruCache::Entry* entry = cache.lru.oldest();
-  CountDropped(OwnerOf(*entry), *entry, now);
-  GiveBack(*entry);
-  removed.push_back(cache.lru.Remove(entry));
+  const Answer* answer = cache.lru.oldest();
+  CountDropped(OwnerOf(*answer), *answer, now);
+  GiveBack(*answer);
+  removed.push_back(cache.lru.Remove(answer));
 }
 
-void MethodCaches::GiveBack(const LruCache::Entry& entry) {
-  GiveBack(OwnerOf(entry), ReceiptOf(entry));
-}
+void MethodCaches::GiveBack(const Answer& answer) { GiveBack(OwnerOf(answer), ReceiptOf(answer)); }
 
 void MethodCaches::GiveBack(OfMethod& of, const Receipt& went) {
   bytes_ -= went.bytes;
@@ -209,8 +203,8 @@ void MethodCaches::GiveBack(OfMethod& of, const Receipt& went) {
   of.cache.bounds.total_entries.Charge(-went.entries);
 }
 
-void MethodCaches::CountDropped(OfMethod& of, const LruCache::Entry& entry, Time now) {
-  ++(Expired(of.method, entry.value, now) ? of.counters.expirations : of.counters.evictions);
+void MethodCaches::CountDropped(OfMethod& of, const Answer& answer, Time now) {
+  ++(Expired(of.method, answer, now) ? of.counters.expirations : of.counters.evictions);
 }
 
 // Methods
@@ -232,7 +226,7 @@ CacheInfo MethodCaches::History(const MemoizedMethod& method) const {
 }
 
 MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {
-  if (OfMethod* of = Find(method)) return *of;
+  if (const OfMethod* of = Find(method)) return const_cast<OfMethod&>(*of);
   Cache* cache = nullptr;
   for (const auto& c : caches_) {
     if (&c->bounds == method.bounds.get()) cache = c.get();
@@ -241,21 +235,19 @@ MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {
     cache = caches_.emplace_back(std::make_unique<Cache>(*this, *method.bounds)).get();
   }
   ++cache->methods;
-  return *methods_.emplace_back(new OfMethod{method, *cache, {}, {}, {}});
+  return methods_.emplace_back(OfMethod{method, *cache, {}, {}, {}});
 }
 
-MethodCaches::OfMethod* MethodCaches::Find(const MemoizedMethod& method) const {
-  for (const auto& of : methods_) {
-    if (&of->method == &method) return of.get();
+const MethodCaches::OfMethod* MethodCaches::Find(const MemoizedMethod& method) const {
+  for (const OfMethod& of : methods_) {
+    if (&of.method == &method) return &of;
   }
   return nullptr;
 }
 
-MethodCaches::OfMethod& MethodCaches::OwnerOf(const LruCache::Entry& entry) const {
-  const auto it = std::find_if(methods_.begin(), methods_.end(), [&](const auto& of) {
-    return of->method.id == entry.key().method();
-  });
-  return **it;
+MethodCaches::OfMethod& MethodCaches::OwnerOf(const Answer& answer) {
+  return *std::find_if(methods_.begin(), methods_.end(),
+                       [&](const OfMethod& of) { return of.method.id == answer.method(); });
 }
 
 }  // namespace memod

@@ -23,24 +23,24 @@ namespace memod {
 
 class MethodCaches final : private Budget::Member {
  public:
-  using Removed = std::vector<LruCache::EntryPtr>;           // to be freed outside of the lock
+  using Removed = LruCache::Removed;                         // to be freed outside of the lock
   using Garbage = std::vector<std::shared_ptr<const void>>;  // for the reaper
 
   // `guaranteed`: whether it has the share of the bytes that is guaranteed to a session.
   MethodCaches(CacheContext& context, Mutex& mutex, bool guaranteed)
       : context_(context), mutex_(mutex), guaranteed_(guaranteed) {}
 
-  // The entry under `key`, made the most recent, and a hit. Null, and a miss: there is none, or one
+  // The answer to `key`, made the most recent, and a hit. Null, and a miss: there is none, or one
   // that is too old, which goes unless it may be given stale.
-  const LruCache::Entry* Lookup(const MemoizedMethod& method, const CacheKey& key, Time now,
-                                Removed& removed);
+  const Answer* Lookup(const MemoizedMethod& method, const CacheKey& key, Time now,
+                       Removed& removed);
   // The same, but neither touches nor counts.
-  const LruCache::Entry* Peek(const MemoizedMethod& method, const CacheKey& key, Time now) const;
+  const Answer* Peek(const MemoizedMethod& method, const CacheKey& key, Time now) const;
 
   // Stores unless it is too large, which is counted, and takes out what is beyond the bound. True:
   // EnterBudgets is due.
-  [[nodiscard]] bool Insert(const MemoizedMethod& method, const CacheKey& key,
-                            LruCache::Value value, Time now, Removed& removed);
+  [[nodiscard]] bool Insert(const MemoizedMethod& method, const Answer::Ref& answer, Time now,
+                            float compute_seconds, Removed& removed);
   // Not under the owner's mutex. After every Insert, EnterBudgets or not, the bounds that span
   // sessions are to be enforced.
   void EnterBudgets(const MemoizedMethod& method);
@@ -62,15 +62,14 @@ class MethodCaches final : private Budget::Member {
   // Of every method used at all: `f(const MemoizedMethod&, const CacheInfo& history)`.
   template <typename F>
   void ForEachMethod(F&& f) const {
-    for (const auto& of : methods_) f(of->method, InfoSince(*of, Counters{}));
+    for (const OfMethod& of : methods_) f(of.method, InfoSince(of, Counters{}));
   }
 
-  // The entry under `key` that may be given if computing fails: too old or not. Null: none.
-  const LruCache::Entry* FindStale(const MemoizedMethod& method, const CacheKey& key,
-                                   Time now) const;
+  // The answer to `key` that may be given if computing fails: too old or not. Null: none.
+  const Answer* FindStale(const MemoizedMethod& method, const CacheKey& key, Time now) const;
 
   // Whether an answer that old is a miss.
-  static bool Expired(const MemoizedMethod& method, const LruCache::Value& value, Time now);
+  static bool Expired(const MemoizedMethod& method, const Answer& answer, Time now);
 
  private:
   // A store of its own bounds; entries of one method or of several.
@@ -100,20 +99,20 @@ class MethodCaches final : private Budget::Member {
   void EvictFrom(Cache& cache, Time now, Removed& removed);
 
   OfMethod& For(const MemoizedMethod& method);
-  OfMethod* Find(const MemoizedMethod& method) const;
-  OfMethod& OwnerOf(const LruCache::Entry& entry) const;
+  const OfMethod* Find(const MemoizedMethod& method) const;
+  OfMethod& OwnerOf(const Answer& answer);
   static CacheInfo InfoSince(const OfMethod& of, const Counters& since);
 
   // Takes what is charged for `went` off everything that it was charged to.
   void GiveBack(OfMethod& of, const Receipt& went);
-  void GiveBack(const LruCache::Entry& entry);
-  static void CountDropped(OfMethod& of, const LruCache::Entry& entry, Time now);
+  void GiveBack(const Answer& answer);
+  static void CountDropped(OfMethod& of, const Answer& answer, Time now);
 
   CacheContext& context_;
   Mutex& mutex_;
   const bool guaranteed_;
   std::vector<std::unique_ptr<Cache>> caches_;
-  std::vector<std::unique_ptr<OfMethod>> methods_;
+  std::vector<OfMethod> methods_;
   int64_t bytes_ = 0;      // charge of all entries
   bool in_bytes_ = false;  // a member of the context's bytes, or about to be
 };

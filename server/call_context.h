@@ -54,6 +54,7 @@ class CallContext {
   // For those who run the method.
   const Metadata& answer_metadata() const { return answer_metadata_; }
   KeyMode key_mode() const;
+  const CacheKey& key() const { return flight_.key(); }
 
   // A memoized call on the same session, of another method of the same class or of a registered
   // function. A hit, or else computed on this thread; it never waits for another computation.

@@ -20,7 +20,7 @@ absl::Status Undecodable(std::string_view what, const std::string& type) {
                    absl::StrCat("the ", std::string(what), " is not a valid ", type));
 }
 
-absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply,
+absl::StatusOr<Answer::Ref> Encode(const CacheKey& key, const google::protobuf::Message& reply,
                                    const Metadata& metadata) {
   const size_t size = reply.ByteSizeLong();
   if (size > INT_MAX) {
@@ -30,7 +30,7 @@ absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply,
   const auto write = [&](char* to) {
     reply.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to));
   };
-  return Answer::Make(size, write, metadata);
+  return Answer::Make(key, size, write, metadata);
 }
 
 }  // namespace internal

@@ -87,7 +87,7 @@ struct FactoryOf<absl::StatusOr<std::unique_ptr<T>> (*)(const S&, const Metadata
 };
 
 absl::Status Undecodable(std::string_view what, const std::string& type);
-absl::StatusOr<Answer::Ref> Encode(const google::protobuf::Message& reply,
+absl::StatusOr<Answer::Ref> Encode(const CacheKey& key, const google::protobuf::Message& reply,
                                    const Metadata& metadata);
 
 template <typename M>
@@ -121,7 +121,7 @@ HostedMethod MakeMethod(std::string name, const Policy& policy) {
       }
     }();
     if (!reply.ok()) return reply.status();
-    return Encode(*reply, context.answer_metadata());
+    return Encode(context.key(), *reply, context.answer_metadata());
   };
   return {std::move(name),
           policy,

@@ -37,7 +37,8 @@ struct UpstreamComputation {
   absl::StatusOr<Answer::Ref> Result(const grpc::Status& ended);
 };
 
-Answer::Ref ToAnswer(const grpc::ByteBuffer& buffer, const Metadata& metadata) {
+Answer::Ref ToAnswer(const CacheKey& key, const grpc::ByteBuffer& buffer,
+                     const Metadata& metadata) {
   std::vector<grpc::Slice> slices;
   buffer.Dump(&slices).ok();  // only a buffer that is not valid cannot be
   const auto write = [&](char* to) {
@@ -46,7 +47,7 @@ Answer::Ref ToAnswer(const grpc::ByteBuffer& buffer, const Metadata& metadata) {
       to += slice.size();
     }
   };
-  return Answer::Make(buffer.Length(), write, metadata);
+  return Answer::Make(key, buffer.Length(), write, metadata);
 }
 
 // The call's, and the session's where the call has none of that name.
@@ -72,7 +73,7 @@ absl::StatusOr<Answer::Ref> UpstreamComputation::Result(const grpc::Status& ende
     Metadata trailers = Select(context.GetServerTrailingMetadata(), kept);
     std::move(trailers.begin(), trailers.end(), std::back_inserter(metadata));
   }
-  return ToAnswer(answer, metadata);
+  return ToAnswer(computation.flight().key(), answer, metadata);
 }
 
 }  // namespace

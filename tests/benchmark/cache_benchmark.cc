@@ -32,16 +32,16 @@ std::vector<std::string> Requests(int64_t n) {
   return requests;
 }
 
-Answer::Ref NewAnswer() {
-  return Answer::Make(kAnswerBytes, [](char* to) { std::memset(to, 'v', kAnswerBytes); });
+Answer::Ref NewAnswer(const CacheKey& key) {
+  return Answer::Make(key, kAnswerBytes, [](char* to) { std::memset(to, 'v', kAnswerBytes); });
 }
 
 void LruCacheLookupHit(benchmark::State& state) {
   LruCache cache(state.range(0));
   const std::vector<std::string> requests = Requests(state.range(0));
-  std::vector<LruCache::EntryPtr> removed;
+  LruCache::Removed removed;
   for (const std::string& request : requests) {
-    cache.Insert(CacheKey(0, request), {NewAnswer(), Time()}, Time(), removed);
+    cache.Insert(NewAnswer(CacheKey(0, request)), Time(), 0, removed);
   }
   const Time now = Clock::now();
   size_t i = 0;
@@ -54,11 +54,11 @@ BENCHMARK(LruCacheLookupHit)->Arg(128)->Arg(100'000)->Arg(1'000'000);
 
 void LruCacheInsertAndEvict(benchmark::State& state) {
   LruCache cache(state.range(0));
-  std::vector<LruCache::EntryPtr> removed;
+  LruCache::Removed removed;
   uint64_t n = 0;
   const auto insert = [&] {
     const std::string request = Request(n++);
-    cache.Insert(CacheKey(0, request), {NewAnswer(), Time()}, Time(), removed);
+    cache.Insert(NewAnswer(CacheKey(0, request)), Time(), 0, removed);
     removed.clear();
   };
   while (cache.held().entries < state.range(0)) insert();
@@ -87,7 +87,7 @@ class World {
                                  .self = none_},
                                 [now](std::shared_ptr<Flight> flight) {
                                   flight->Begin(now);
-                                  flight->Complete(NewAnswer(), now);
+                                  flight->Complete(NewAnswer(flight->key()), now);
                                 });
   }
 
@@ -127,7 +127,7 @@ BENCHMARK(MemoCacheMissAndStore)->Arg(128)->Arg(100'000)->Arg(1'000'000);
 // Evicting by cache.max_bytes instead of by max_entries.
 void MemoCacheMissAndStoreInABudget(benchmark::State& state) {
   const std::string request = Request(0);
-  const int64_t charge = LruCache::Charge(CacheKey(0, request), *NewAnswer());
+  const int64_t charge = NewAnswer(CacheKey(0, request))->charge();
   World world({.max_entries = std::nullopt}, state.range(0) * charge);
   MissAndStore(state, world);
 }

@@ -167,16 +167,19 @@ TEST_F(MaxBytesTest, LargeAnswerEvictsAsManyAsItNeeds) {
   GetV(s_, m_, "a");
   GetV(t_, m_, "b");
   GetV(s_, n_, "c");
-  Finish(Call(t_, n_, "d"), "vv");  // one byte more than an eviction makes room for
+  const std::string large(17, 'v');  // more than an eviction makes room for
+  Finish(Call(t_, n_, "d"), large);
   EXPECT_EQ(Info(s_, m_).currsize, 0);
   EXPECT_EQ(Info(t_, m_).currsize, 0);
   EXPECT_EQ(GetV(s_, n_, "c"), "hit v");
-  EXPECT_EQ(context_.bytes.used(), ChargeOf("k", "v") + ChargeOf("k", "vv"));
+  EXPECT_EQ(context_.bytes.used(), ChargeOf("k", "v") + ChargeOf("k", large));
 }
 
 TEST_F(MaxBytesTest, AnswerBeyondTheWholeBoundIsDeliveredCountedAndEvictsNothing) {
   GetV(s_, m_, "a");
-  const std::string fits(1 + 2 * ChargeOf("k", "v"), 'x'), too_large = fits + "x";
+  std::string fits;
+  while (ChargeOf("b", fits + "x") <= *context_.bytes.limit()) fits += "x";
+  const std::string too_large = fits + "x";
   Caller& large = Call(t_, m_, "b");
   Finish(large, too_large);
   EXPECT_EQ(large.heard(), "miss " + too_large);
@@ -184,7 +187,7 @@ TEST_F(MaxBytesTest, AnswerBeyondTheWholeBoundIsDeliveredCountedAndEvictsNothing
   EXPECT_EQ(GetV(s_, m_, "a"), "hit v");
   Finish(Call(t_, m_, "b"), fits);
   EXPECT_EQ(Info(t_, m_).currsize, 1);
-  EXPECT_EQ(context_.bytes.used(), *context_.bytes.limit());
+  EXPECT_EQ(context_.bytes.used(), ChargeOf("b", fits));
 }
 
 TEST_F(MaxBytesTest, ServerScopeAndSessionsShareTheBound) {
@@ -212,7 +215,7 @@ TEST_F(MaxBytesTest, CloseGivesBack) {
 // The budget by itself
 
 struct FakeMember final : Budget::Member {
-  Left EvictOldest(const Budget&, const Eviction&, std::vector<LruCache::EntryPtr>&) override {
+  Left EvictOldest(const Budget&, const Eviction&, LruCache::Removed&) override {
     ++asked;
     return {.oldest = last_used};
   }

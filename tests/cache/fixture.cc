@@ -56,7 +56,7 @@ std::string Counts(const CacheInfo& info) {
 }
 
 int64_t ChargeOf(std::string_view request, std::string_view answer) {
-  return LruCache::Charge(CacheKey(0, request), *Answer::Copy(answer));
+  return Answer::Copy(CacheKey(0, request), answer)->charge();
 }
 
 void Caller::OnAnswer(const Outcome& outcome) {
@@ -201,7 +201,7 @@ Caller& CacheTest::CallNested(const Caller& parent, const MemoizedMethod& method
 
 void CacheTest::Finish(Caller& caller, std::string_view answer) {
   ASSERT_TRUE(caller.computes());
-  caller.flight()->Complete(Answer::Copy(answer), now_);
+  caller.flight()->Complete(Answer::Copy(caller.flight()->key(), answer), now_);
 }
 
 void CacheTest::Fail(Caller& caller, absl::StatusCode code) {

@@ -38,7 +38,8 @@ class Trace {
          .self = nobody_},
         [&](std::shared_ptr<Flight> flight) {
           flight->Begin(Time(Duration(now_)));
-          flight->Complete(Answer::Copy(std::to_string(++computed_)), Time(Duration(now_)));
+          flight->Complete(Answer::Copy(flight->key(), std::to_string(++computed_)),
+                           Time(Duration(now_)));
         });
     if (const auto* hit = std::get_if<Outcome>(&result)) {
       std::cout << "hit " << (*hit->answer)->bytes() << '\n';

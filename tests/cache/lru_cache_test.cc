@@ -17,16 +17,16 @@ class LruCacheTest : public ::testing::Test {
 
   // Returns the keys that went, those replaced among them, in the order in which they went.
   std::string Insert(std::string_view request, std::string_view answer, uint32_t method = 0) {
-    std::vector<LruCache::EntryPtr> removed;
-    const LruCache::Value value{Answer::Copy(answer), now_, 0.5};
-    evicted_ = cache_->Insert(CacheKey(method, request), value, now_ += Duration(1), removed);
+    LruCache::Removed removed;
+    evicted_ = cache_->Insert(Answer::Copy(CacheKey(method, request), answer), now_ += Duration(1),
+                              0.5, removed);
     std::string went;
-    for (const auto& entry : removed) went += entry->key().bytes();
+    for (const auto& gone : removed) went += gone->key().bytes();
     return went;
   }
   std::string Lookup(std::string_view request, uint32_t method = 0) {
-    const LruCache::Entry* entry = cache_->Lookup(CacheKey(method, request), now_ += Duration(1));
-    return entry == nullptr ? "none" : std::string(entry->value.answer->bytes());
+    const Answer* answer = cache_->Lookup(CacheKey(method, request), now_ += Duration(1));
+    return answer == nullptr ? "none" : std::string(answer->bytes());
   }
   // Takes everything out, the oldest first; returns the keys.
   std::string TakeAll() {
@@ -37,7 +37,7 @@ class LruCacheTest : public ::testing::Test {
     return keys;
   }
   int64_t Charge(std::string_view request, std::string_view answer) {
-    return LruCache::Charge(CacheKey(0, request), *Answer::Copy(answer));
+    return Answer::Copy(CacheKey(0, request), answer)->charge();
   }
 
   Time now_{};
@@ -137,20 +137,11 @@ TEST_F(LruCacheTest, KeysThatDifferAnywhereAreDifferentEntries) {
   }
 }
 
-TEST_F(LruCacheTest, ChargeIsKeyAndValueAndWhatAnEntryCosts) {
-  const int64_t entry = Charge("", "");
-  EXPECT_GT(entry, static_cast<int64_t>(sizeof(LruCache::Entry) + sizeof(Answer)));
-  EXPECT_EQ(Charge("key", "value"), entry + 3 + 5);
-  Insert("key", "value");
-  EXPECT_EQ(cache_->held().bytes, Charge("key", "value"));
-  EXPECT_EQ(cache_->oldest()->charge(), Charge("key", "value"));
-}
-
 TEST_F(LruCacheTest, HeldIsTheSumOfItsEntries) {
   Insert("a", "1");
   Insert("b", "22");
   EXPECT_EQ(cache_->held(), (Receipt{2, Charge("a", "1") + Charge("b", "22"), 1.0}));
-  const LruCache::EntryPtr removed = cache_->Remove(cache_->oldest());
+  const Answer::Ref removed = cache_->Remove(cache_->oldest());
   EXPECT_EQ(removed->key().bytes(), "a");
   EXPECT_EQ(cache_->held(), (Receipt{1, Charge("b", "22"), 0.5}));
   EXPECT_EQ(TakeAll(), "b");
@@ -166,13 +157,13 @@ TEST_F(LruCacheTest, RemoveTakesThatEntryOnly) {
 
 TEST_F(LruCacheTest, RemovedEntryIsStillWhole) {
   Bound(1);
-  std::vector<LruCache::EntryPtr> removed;
-  cache_->Insert(CacheKey(7, "key"), {Answer::Copy("value"), Time(), 2}, now_, removed);
-  cache_->Insert(CacheKey(7, "other"), {Answer::Copy("value"), Time(), 2}, now_, removed);
+  LruCache::Removed removed;
+  cache_->Insert(Answer::Copy(CacheKey(7, "key"), "value"), now_, 2, removed);
+  cache_->Insert(Answer::Copy(CacheKey(7, "other"), "value"), now_, 2, removed);
   cache_.reset();
   ASSERT_EQ(removed.size(), 1u);
   EXPECT_EQ(removed[0]->key(), CacheKey(7, "key"));
-  EXPECT_EQ(removed[0]->value.answer->bytes(), "value");
+  EXPECT_EQ(removed[0]->bytes(), "value");
 }
 
 TEST_F(LruCacheTest, ClearTakesOutEverythingAndTheCacheGoesOn) {
@@ -196,10 +187,10 @@ TEST_F(LruCacheTest, LastUsedNeverGoesBack) {
   Insert("a", "1");
   cache_->Lookup(CacheKey(0, "a"), start + Duration(100));
   cache_->Lookup(CacheKey(0, "a"), start + Duration(50));  // looked at the clock before the other
-  EXPECT_EQ(cache_->oldest()->last_used(), start + Duration(100));
+  EXPECT_EQ(cache_->oldest_use(), start + Duration(100));
   cache_->Clear();
   Insert("b", "2");
-  EXPECT_EQ(cache_->oldest()->last_used(), start + Duration(100));
+  EXPECT_EQ(cache_->oldest_use(), start + Duration(100));
 }
 
 // A list, the oldest first: slow, and obviously right.

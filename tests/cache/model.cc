@@ -205,7 +205,7 @@ void Model::Complete(FlightPtr flight, std::string answer, Time now) {
   if (Counters* counters = Counting(*flight)) counters->compute_seconds += took;
   if (!flight->running) return;
   if (flight->joinable && !Cancelled(*flight)) {
-    Store(*flight, *Answer::Copy(answer), answer, took, now);
+    Store(*flight, *Answer::Copy(CacheKey(0, flight->key), answer), answer, took, now);
   }
   End(*flight, answer);
 }
@@ -219,7 +219,8 @@ void Model::Fail(FlightPtr flight, absl::StatusCode code, Time now) {
   const std::string heard = absl::StatusCodeToString(code);
   if (flight->joinable && flight->parent == nullptr && !Cancelled(*flight) &&
       methods_[flight->method].negative.contains(code)) {
-    Store(*flight, *Answer::OfError(absl::Status(code, "")), heard, took, now);
+    Store(*flight, *Answer::OfError(CacheKey(0, flight->key), absl::Status(code, "")), heard, took,
+          now);
   }
   if (code == absl::StatusCode::kUnavailable && flight->counted && !flight->cache->detached) {
     if (const auto stale = Stale(*flight, now)) {
@@ -256,7 +257,7 @@ void Model::End(Flight& flight, const std::string& heard) {
 }
 
 void Model::Hear(int caller, CacheStatus status, const std::string& what) {
-  log_.emplace_back(caller, Told({Answer::Copy(what), status}));
+  log_.emplace_back(caller, Told({Answer::Copy(CacheKey(0, ""), what), status}));
 }
 
 // Entries
@@ -292,7 +293,7 @@ void Model::Store(const Flight& flight, const Answer& answer, std::string heard,
                   Time now) {
   const Policy& policy = methods_[flight.method];
   Counters& counters = flight.cache->counters[flight.method];
-  const int64_t charge = LruCache::Charge(CacheKey(0, flight.key), answer);
+  const int64_t charge = answer.charge();
   if (static_cast<int64_t>(answer.size()) > policy.max_entry_bytes ||
       (max_bytes_ && charge > *max_bytes_)) {
     ++counters.too_large;

@@ -81,7 +81,7 @@ TEST_F(RacesTest, EqualCallsFromManyThreadsComputeOnce) {
         if (!computes) return;
         ++computations;
         flight->Begin(Time());
-        flight->Complete(Answer::Copy("v"), Time());
+        flight->Complete(Answer::Copy(flight->key(), "v"), Time());
       });
     }
     for (auto& thread : threads) thread.join();
@@ -104,7 +104,7 @@ TEST_F(RacesTest, LeavingMeetsTheAnswerAndOneOfThemWins) {
       left = flight->Leave(&listener);
     });
     start.Wait();
-    flight->Complete(Answer::Copy("v"), Time());
+    flight->Complete(Answer::Copy(flight->key(), "v"), Time());
     leaver.join();
     ASSERT_EQ(listener.heard, left ? "" : "miss v");
     ASSERT_EQ(flight->cancelled(), left);
@@ -131,10 +131,10 @@ TEST_F(RacesTest, NewcomerNeverHearsOfACancellationThatWasNotItsOwn) {
     if (nested_flight->cancelled()) {
       nested_flight->Complete(absl::CancelledError(), Time());
     } else {
-      nested_flight->Complete(Answer::Copy("v"), Time());
+      nested_flight->Complete(Answer::Copy(nested_flight->key(), "v"), Time());
     }
     thread.join();
-    if (newcomer_computes) newcomers->Complete(Answer::Copy("v"), Time());
+    if (newcomer_computes) newcomers->Complete(Answer::Copy(newcomers->key(), "v"), Time());
     ASSERT_TRUE(newcomer.heard.ends_with(" v")) << newcomer.heard;
   }
 }

@@ -202,7 +202,7 @@ class ThreadsTest : public ::testing::Test {
     } else if (random % 16 == 1) {
       flight->Abandon(absl::DeadlineExceededError("too slow"));
     } else if (!flight->cancelled()) {
-      flight->Complete(Answer::Copy(answer), Now());
+      flight->Complete(Answer::Copy(flight->key(), answer), Now());
     }
     return true;
   }

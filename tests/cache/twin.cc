@@ -174,7 +174,7 @@ void Twin::Return(size_t computation) {
 void Twin::Complete(size_t computation, const std::string& answer) {
   if (!computations_[computation].begun) Begin(computation);
   const Computation& c = computations_[computation];
-  c.flight->Complete(Answer::Copy(answer), now_);
+  c.flight->Complete(Answer::Copy(c.flight->key(), answer), now_);
   model_.Complete(c.model, answer, now_);
   Return(computation);
 }

@@ -21,16 +21,18 @@ class ChargeTest : public ServerTest {
 TEST_F(ChargeTest, BytesCountKeyAndValueAndWhatAnEntryCosts) {
   Serve();
   const SessionHandle session = Open("a");
-  lab.On("k", [](Computing&) { return std::string(10, 'x'); });
-  lab.On("kk", [](Computing&) { return std::string(10, 'x'); });
-  lab.On("kkk", [](Computing&) { return std::string(11, 'x'); });
-  Get(session, "k");
+  // The allocator gives memory by 16 bytes.
+  const std::string k(16, 'k'), kk(32, 'k'), kkk(48, 'k');
+  lab.On(k, [](Computing&) { return std::string(10, 'x'); });
+  lab.On(kk, [](Computing&) { return std::string(10, 'x'); });
+  lab.On(kkk, [](Computing&) { return std::string(26, 'x'); });
+  Get(session, k);
   const int64_t first = Bytes(session);
-  EXPECT_GT(first, static_cast<int64_t>(Request("k").size()) + 10);
-  Get(session, "kk");
-  EXPECT_EQ(Bytes(session) - first, first + 1);
-  Get(session, "kkk");
-  EXPECT_EQ(Bytes(session) - first - (first + 1), first + 3);
+  EXPECT_GT(first, static_cast<int64_t>(Request(k).size()) + 10);
+  Get(session, kk);
+  EXPECT_EQ(Bytes(session) - first, first + 16);
+  Get(session, kkk);
+  EXPECT_EQ(Bytes(session) - first - (first + 16), first + 48);
   EXPECT_EQ(AdminInfo().gauges().bytes(), Bytes(session));
   EXPECT_EQ(AdminInfo("", kCompute).total().bytes(), Bytes(session));
 }

@@ -181,11 +181,11 @@ TEST_F(CountingTest, ReadingStatisticsDoesNotTouchRecency) {
 TEST_F(CountingTest, StoringAKeyAgainReplacesValueAndCharge) {
   Serve();
   const SessionHandle session = Open("a");
-  lab.On("x", [](Computing& c) { return std::string(c.nth == 2 ? 1100 : 100, 'x'); });
+  lab.On("x", [](Computing& c) { return std::string(c.nth == 2 ? 1107 : 100, 'x'); });
   Get(session, "x");
   const int64_t bytes = CacheInfoOf(session, kCompute).bytes();
   Get(session, "x", kRefresh);
-  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), bytes + 1001);  // one more for its length
+  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), bytes + 1008);  // one more for its length
   Get(session, "x", kRefresh);
   EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), bytes);
   EXPECT_EQ(Info(session), "misses 1, computations 3, currsize 1");

@@ -279,7 +279,7 @@ TEST_F(MetadataTest, MetadataBeyondItsLimitIsTheMethodsErrorToHandle) {
 TEST_F(MetadataTest, MetadataIsChargedAndCountsAgainstMaxEntryBytes) {
   Serve({.probe = {.compute = {.max_entry_bytes = 1000, .answer_metadata = {"x-kept"}}}});
   const SessionHandle session = Open("s");
-  for (const int size : {100, 600, 2000}) {
+  for (const int size : {100, 612, 2000}) {
     lab.On(absl::StrCat(size), [size](Computing& c) {
       EXPECT_TRUE(c.context->AddAnswerMetadata("x-kept", std::string(size, 'x')).ok());
       return "same";
@@ -287,8 +287,8 @@ TEST_F(MetadataTest, MetadataIsChargedAndCountsAgainstMaxEntryBytes) {
   }
   Get(session, "100");
   const int64_t small = CacheInfoOf(session, kCompute).bytes();
-  Get(session, "600");
-  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), 2 * small + 500);
+  Get(session, "612");
+  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), 2 * small + 512);
   EXPECT_EQ(Ask(session.handle(), Request("2000")).Metadata("x-kept").size(), 2000u);
   EXPECT_EQ(CacheInfoOf(session, kCompute).too_large(), 1);
 }

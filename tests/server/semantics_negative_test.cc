@@ -236,16 +236,16 @@ TEST_F(NegativeTest, IsChargedAndBoundedAsAnAnswer) {
   Serve(options);
   SessionHandle session = Open("a");
   Fail("small", absl::NotFoundError("small"));
-  Fail("larger", absl::NotFoundError(std::string(505, 'x')));
+  Fail("large", absl::NotFoundError(std::string(5 + 512, 'x')));
   Fail("too large", absl::NotFoundError(std::string(1000, 'x')));
   Get(session, "small");
   const int64_t small = CacheInfoOf(session, kCompute).bytes();
-  Get(session, "larger");
-  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), 2 * small + 500 + 1) << "with its longer key";
+  Get(session, "large");
+  EXPECT_EQ(CacheInfoOf(session, kCompute).bytes(), 2 * small + 512);
   for (int i = 0; i < 2; ++i) Get(session, "too large");
   EXPECT_EQ(lab.computed("too large"), 2);
   EXPECT_EQ(CacheInfoOf(session, kCompute).too_large(), 2);
-  EXPECT_EQ(session.Close()->bytes(), 2 * small + 500 + 1);
+  EXPECT_EQ(session.Close()->bytes(), 2 * small + 512);
 }
 
 }  // namespace

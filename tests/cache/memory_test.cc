@@ -1,0 +1,138 @@
+// What an entry takes, as the allocator sees it: bytes and allocations, never time.
+#include <malloc.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <variant>
+
+#include "gtest/gtest.h"
+#include "memod/cache/memo_cache.h"
+
+namespace {
+
+// Of this thread, through `new`.
+thread_local int64_t allocations = 0;
+thread_local int64_t bytes = 0;
+
+// What glibc takes for a block: the block, and 8 bytes before it.
+int64_t Taken(void* block) { return static_cast<int64_t>(malloc_usable_size(block)) + 8; }
+
+void* Allocate(size_t size) {
+  void* block = std::malloc(size);
+  if (block == nullptr) throw std::bad_alloc();
+  ++allocations;
+  bytes += Taken(block);
+  return block;
+}
+
+void Free(void* block) {
+  if (block != nullptr) bytes -= Taken(block);
+  std::free(block);
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return Allocate(size); }
+void operator delete(void* block) noexcept { Free(block); }
+void operator delete(void* block, size_t) noexcept { Free(block); }
+
+namespace memod {
+namespace {
+
+constexpr size_t kKeyBytes = 16;
+
+struct Nobody final : Waiter {
+  void OnAnswer(const Outcome&) override {}
+};
+
+class MemoryTest : public ::testing::Test {
+ protected:
+  // Calls with the request `n`; a miss is answered with `size` bytes. Whether it was a hit.
+  bool Call(uint64_t n, size_t size = 0) {
+    char request[kKeyBytes] = {};
+    std::memcpy(request, &n, sizeof(n));
+    const MemoCache::Result result =
+        cache_->GetOrCompute({.method = method_,
+                              .key = CacheKey(0, {request, kKeyBytes}),
+                              .control = Control::kNone,
+                              .now = Time(),
+                              .waiter = &waiter_,
+                              .self = self_},
+                             [&](std::shared_ptr<Flight> flight) {
+                               const auto write = [&](char* to) { std::memset(to, 'v', size); };
+                               flight->Complete(Answer::Make(flight->key(), size, write), Time());
+                             });
+    return std::holds_alternative<Outcome>(result);
+  }
+
+  CacheContext context_{std::nullopt};
+  const MemoizedMethod method_{0, "/memory.Test/Method", {.max_entries = std::nullopt}};
+  const std::shared_ptr<MemoCache> cache_ = MemoCache::Make(context_, 1, true);
+  const std::shared_ptr<const Self> self_;
+  Nobody waiter_;
+};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kGlibcMalloc = false;
+#else
+constexpr bool kGlibcMalloc = true;
+#endif
+
+// The index doubles between these, so that its worst load is among them.
+constexpr int64_t kFewest = 10'000, kStep = 500, kMost = 30'000;
+
+class EntryTest : public MemoryTest, public ::testing::WithParamInterface<size_t> {};
+
+TEST_P(EntryTest, CostsAtMost96BytesBeyondKeyAndValue) {
+  const int64_t before = bytes;
+  for (int64_t n = 0; n < kMost;) {
+    Call(static_cast<uint64_t>(n++), GetParam());
+    if (n < kFewest || n % kStep != 0) continue;
+    const double entry = static_cast<double>(bytes - before) / static_cast<double>(n);
+    ASSERT_LE(entry - static_cast<double>(kKeyBytes + GetParam()), 96) << n << " entries";
+  }
+}
+
+TEST_P(EntryTest, IsChargedWhatItTakes) {
+  if (!kGlibcMalloc) GTEST_SKIP() << "the charge is that of glibc's malloc";
+  const int64_t before = bytes;
+  double worst = 0, sum = 0, times = 0;
+  for (int64_t n = 0; n < kMost;) {
+    Call(static_cast<uint64_t>(n++), GetParam());
+    if (n < kFewest || n % kStep != 0) continue;
+    const double off =
+        static_cast<double>(context_.bytes.used()) / static_cast<double>(bytes - before) - 1;
+    worst = std::max(worst, std::abs(off));
+    sum += off;
+    ++times;
+  }
+  EXPECT_LT(worst, 0.06);
+  EXPECT_LT(std::abs(sum / times), 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, EntryTest, ::testing::Values(0, 16, 37, 64, 256, 1024));
+
+TEST_F(MemoryTest, HitAllocatesNothing) {
+  for (uint64_t n = 0; n < 1000; ++n) Call(n, 64);
+  const int64_t before = allocations;
+  for (uint64_t n = 0; n < 1000; ++n) ASSERT_TRUE(Call(n));
+  EXPECT_EQ(allocations, before);
+}
+
+// The flight, what counts its references, its request, its place in the list; and the answer,
+// which is the entry.
+TEST_F(MemoryTest, MissAllocatesFiveTimesAndNowAndThenForTheIndex) {
+  for (uint64_t n = 0; n < 1000; ++n) Call(n, 64);
+  const int64_t before = allocations;
+  for (uint64_t n = 1000; n < 2000; ++n) ASSERT_FALSE(Call(n, 64));
+  EXPECT_LE(allocations - before, 5 * 1000 + 2);
+}
+
+}  // namespace
+}  // namespace memod
