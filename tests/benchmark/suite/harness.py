@@ -18,6 +18,8 @@ PROGRAMS = BUILD / "tests" / "benchmark"
 SERVER_CPU = min(os.sched_getaffinity(0))
 CLIENT_CPU = max(os.sched_getaffinity(0))
 
+PATIENCE = 10  # seconds that a process gets to stop
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -53,13 +55,14 @@ class Process:
                 preexec_fn=_in_child(self._cpu),
             )
         except OSError as error:
+            self._output.close()
             raise CannotRun(f"{self.argv[0]}: {error.strerror}") from error
         return self
 
     def __exit__(self, *_):
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

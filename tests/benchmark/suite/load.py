@@ -23,7 +23,7 @@ def calls_per_second(address, path, request, answer_bytes, seconds, metadata=())
         body.flush()
         headers = ["content-type: application/grpc", "te: trailers", *metadata]
         argv = ["taskset", "-c", str(CLIENT_CPU), "h2load", "-c", "1", "-m", str(CALLERS)]
-        argv += ["-D", f"{seconds:g}", "-d", body.name]
+        argv += ["-D", f"{round(seconds * 1000)}ms", "-d", body.name]
         argv += [part for header in headers for part in ("-H", header)]
         try:
             done = subprocess.run([*argv, f"http://{address}{path}"], capture_output=True, text=True, timeout=seconds + 30)

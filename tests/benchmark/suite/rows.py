@@ -20,17 +20,17 @@ def at_most(value):
     return Target("<=", value)
 
 
-HIT = "unary hit, 64 callers, 16 B request, 64 B answer"
-PIPELINED = "pipelined hits, 64 per message, 10,000 keys"
+HIT = "unary hits, 64 callers"
+PIPELINED = "pipelined hits, 64 per message"
 PIPELINED_MORE = "pipelined hits, 256 per message"
-LRU = "MemoCache hit with its lock"
-PASSED = "unary pass-through, 64 callers"
-ENTRY = "an entry beyond key and value"
+LRU = "MemoCache"
+PASSED = "passed through, 64 callers"
+ENTRY = "beyond key and value"
 
 LINES = [
     Line("1", HIT, "hits/s", "bare gRPC", at_least(1.0)),
-    Line("2", "unary hit latency, one caller", "p50 us", "bare gRPC", at_most(1.1)),
-    Line("2", "unary hit latency, one caller", "p99 us", "bare gRPC", at_most(1.1)),
+    Line("2", "unary hits, one caller", "p50 us", "bare gRPC", at_most(1.1)),
+    Line("2", "unary hits, one caller", "p99 us", "bare gRPC", at_most(1.1)),
     Line("3", HIT, "server CPU us/hit", "bare gRPC", at_most(1.05)),
     Line("4", PIPELINED, "hits/s", "Redis", at_least(2.0)),
     Line("4", PIPELINED, "hits/CPU-s", "Redis", at_least(2.0)),
@@ -42,9 +42,9 @@ LINES = [
     Line("7", LRU, "ns/hit, 128 entries", "functools.lru_cache", at_most(1.0)),
     Line("8", PASSED, "calls/s", "HAProxy", at_least(0.7)),
     Line("8", PASSED, "calls/s", "nginx", at_least(1.2)),
-    Line("9", "what is gained: hits of the same calls", "calls/s", "HAProxy", at_least(1.5)),
-    Line("10", "unary hits with large answers", "hits/s, 64 KiB", "bare gRPC", at_least(1.0)),
-    Line("10", "unary hits with large answers", "hits/s, 1 MiB", "bare gRPC", at_least(1.0)),
+    Line("9", "remembered, 64 callers", "calls/s", "HAProxy", at_least(1.5)),
+    Line("10", "unary hits", "hits/s, 64 KiB", "bare gRPC", at_least(1.0)),
+    Line("10", "unary hits", "hits/s, 1 MiB", "bare gRPC", at_least(1.0)),
     *[
         Line("11", ENTRY, f"bytes/entry, {size} values", against, target)
         for size in entry_bytes.SIZES
@@ -52,10 +52,10 @@ LINES = [
     ],
     Line("12", "10,000 equal calls at once", "computations", "one", Target("=", 1.0)),
     Line("12", "10,000 equal calls at once", "ms", "100 ms + 10,000 hits", at_most(1.2)),
-    Line("13", "hosted miss of an empty method", "us/call", "bare gRPC", at_most(1.5)),
-    Line("14", "hits while another session computes flat out", "p99 us", "without misses", at_most(2.0)),
-    Line("15", "the seeds: SlowAdder.Calculate, 2 s delay", "ms, second call", "first call"),
-    Line("15", "the seeds: Dataset.Correlate", "ms, remembered", "computed"),
+    Line("13", "hosted misses", "us/call", "bare gRPC", at_most(1.5)),
+    Line("14", "hits beside a session that computes", "p99 us", "without misses", at_most(2.0)),
+    Line("15", "SlowAdder.Calculate, 2 s delay", "ms, second call", "first call"),
+    Line("15", "Dataset.Correlate", "ms, remembered", "computed"),
 ]
 
 

@@ -24,9 +24,10 @@ class Target:
 
     def score(self, ratio):
         """How many times better than asked for: 1 is just met. The ratio itself, if nothing is asked."""
+        better = ratio / self.value
         if self.sign == "<=":
-            return self.value / ratio
-        return ratio / self.value
+            return 1 / better
+        return min(better, 1 / better) if self.sign == "=" else better
 
     def __str__(self):
         return f"{self.sign} {self.value:g}" if self.sign else "printed"
