@@ -81,14 +81,17 @@ class Measurement:
     measure: Callable
 
 
-def program(name, *rows, seconds=1.0, peer=None):
-    """A program of this folder, with a peer running beside it if one is given."""
+def program(name, *rows, rounds=1.0, seconds=1.0, peer=None):
+    """A program of this folder; with a peer running beside it, or memod as shipped."""
 
     def measure(effort):
         with peer() if peer else contextlib.nullcontext() as server:
-            beside = ["--peer", server.address, "--peer-pid", server.pid] if server else []
-            effort = effort.times(seconds=seconds)
-            return run_program(name, "--row", ",".join(rows), *effort.options(), *pinning(), *beside)
+            if peer is peers.memod:
+                beside = ["--memod", server.address]
+            else:
+                beside = ["--peer", server.address, "--peer-pid", server.pid] if server else []
+            options = effort.times(rounds, seconds).options()
+            return run_program(name, "--row", ",".join(rows), *options, *pinning(), *beside)
 
     return Measurement(rows, measure)
 
@@ -164,8 +167,8 @@ MEASUREMENTS = [
     Measurement(("9",), remembered),
     program("unary_benchmark", "10"),
     Measurement(("11",), entry_bytes.measure),
-    program("coalesce_benchmark", "12"),
+    program("coalesce_benchmark", "12", peer=peers.memod),
     program("unary_benchmark", "13"),
-    program("neighbour_benchmark", "14"),
-    program("seeds_benchmark", "15"),
+    program("neighbour_benchmark", "14", peer=peers.memod),
+    program("seeds_benchmark", "15", rounds=0, peer=peers.memod),
 ]
