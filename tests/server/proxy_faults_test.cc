@@ -121,6 +121,19 @@ TEST_F(ProxyFaultsTest, OkWithoutAnAnswerIsNone) {
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
+// A client that half-closes, or is gone, before it has sent a message.
+TEST_F(ProxyFaultsTest, UnaryCallWithoutAMessageIsTakenForAnEmptyOne) {
+  ServeBefore(Methods());
+  OnAll(Echo);
+  for (const char* method : {kPassed, kRemote}) {
+    StreamCall call(through(), method);
+    call.HalfClose();
+    EXPECT_EQ(call.Read(), "");
+    EXPECT_TRUE(call.Finish().status.ok());
+  }
+  EXPECT_TRUE(AliveSoon("entries 1"));
+}
+
 TEST_F(ProxyFaultsTest, StreamThatDiesHasDeliveredWhatCameBefore) {
   ServeBefore();
   upstream.On(kEcho, [this](UpstreamCall& call) {
