@@ -92,8 +92,9 @@ class Memod {
     keys.ForEachShuffled([&](std::string_view key) {
       Call(key, [this](std::shared_ptr<Flight> flight) {
         flight->Begin(now_);
-        flight->Complete(
-            Answer::Make(kAnswerBytes, [](char* to) { std::memset(to, 'v', kAnswerBytes); }), now_);
+        flight->Complete(Answer::Make(flight->key(), kAnswerBytes,
+                                      [](char* to) { std::memset(to, 'v', kAnswerBytes); }),
+                         now_);
       });
     });
   }
