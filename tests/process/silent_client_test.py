@@ -64,6 +64,22 @@ class SilentClientTest(unittest.TestCase):
         )
         self.assertLess(self.seconds_until_closed(memod), 2.5)
 
+    def test_connection_without_a_call_is_no_silent_client(self):
+        """gRPC's Python answers no ping while it has no call."""
+        memod = self.enterContext(
+            Memod("--server.keepalive_time=1s", "--server.keepalive_timeout=1s")
+        )
+        admin = self.enterContext(memod.admin())
+        clients = [self.enterContext(memod.client(pings)) for pings in ((), EAGER_PINGS)]
+        session = self.enterContext(memod.client()).open(adder())
+        handle = [("memo-session", session.handle)]
+        for seconds in (0, 2.5, 3.5):
+            deadline = time.monotonic() + seconds
+            eventually("the time is over", lambda: time.monotonic() > deadline)
+            for client in clients:
+                self.assertEqual(client.start(CALCULATE, numbers(1), handle).result().sum, 1)
+            memod.gauges(admin)
+
 
 if __name__ == "__main__":
     unittest.main()
