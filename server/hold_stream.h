@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "memo/v1/session.pb.h"
-#include "memod/server/holding_stream.h"
+#include "memod/server/holder_stream.h"
 
 namespace memod {
 
@@ -16,13 +16,13 @@ class SessionService;
 
 class HoldStream final
     : public grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>,
-      public HoldingStream,
+      public HolderStream,
       public Lease {
  public:
   // `service` holds a reference to the stream until gRPC is done with it.
   HoldStream(const Environment& environment, SessionService& service,
              grpc::CallbackServerContext& context)
-      : HoldingStream(environment, context), service_(service) {}
+      : HolderStream(environment, context), service_(service) {}
 
   // Holds `session` once the client has said its name.
   void Start(std::shared_ptr<Session> session);

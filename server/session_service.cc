@@ -89,7 +89,7 @@ void SessionService::LogClosed(const Session& session, CloseReason reason, const
 }
 
 void SessionService::Drain() {
-  std::vector<std::shared_ptr<HoldingStream>> streams;
+  std::vector<std::shared_ptr<HolderStream>> streams;
   {
     MutexLock lock(mutex_);
     draining_ = true;
@@ -103,13 +103,13 @@ bool SessionService::draining() const {
   return draining_;
 }
 
-absl::Status SessionService::Add(const std::shared_ptr<HoldingStream>& stream) {
+absl::Status SessionService::Add(const std::shared_ptr<HolderStream>& stream) {
   MutexLock lock(mutex_);
   streams_.insert(stream);
   return draining_ ? Draining() : absl::OkStatus();
 }
 
-void SessionService::Done(const std::shared_ptr<HoldingStream>& stream) {
+void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
   MutexLock lock(mutex_);
   streams_.erase(stream);
 }

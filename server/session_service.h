@@ -10,7 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/cache/session.h"
-#include "memod/server/holding_stream.h"
+#include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
 
@@ -24,7 +24,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     const MethodTable& methods;
     Incarnator& incarnator;
     std::vector<std::string> captured;  // session.metadata: what each session keeps of its opening
-    HoldingStream::Environment holding;
+    HolderStream::Environment holding;
     Duration max_ttl;
   };
 
@@ -66,11 +66,11 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
 
   absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer);
   // The stream has ended; nothing uses it any more.
-  void Done(const std::shared_ptr<HoldingStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Done(const std::shared_ptr<HolderStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   // UNAVAILABLE from Drain on; else the stream is told when that comes.
-  absl::Status Add(const std::shared_ptr<HoldingStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Add(const std::shared_ptr<HolderStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The session that the call's metadata names.
@@ -89,7 +89,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
 
   mutable Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::flat_hash_set<std::shared_ptr<HoldingStream>> streams_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<std::shared_ptr<HolderStream>> streams_ ABSL_GUARDED_BY(mutex_);
 };
 
 // INVALID_ARGUMENT: it is longer than a holder's name may be.

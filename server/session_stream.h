@@ -9,19 +9,19 @@
 
 #include "absl/status/statusor.h"
 #include "memo/v1/session.pb.h"
-#include "memod/server/holding_stream.h"
+#include "memod/server/holder_stream.h"
 
 namespace memod {
 
 class SessionService;
 
 class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>,
-                            public HoldingStream {
+                            public HolderStream {
  public:
   // `service` holds a reference to the stream until gRPC is done with it.
   SessionStream(const Environment& environment, SessionService& service,
                 grpc::CallbackServerContext& context, std::string holder)
-      : HoldingStream(environment, context), service_(service), holder_(std::move(holder)) {}
+      : HolderStream(environment, context), service_(service), holder_(std::move(holder)) {}
 
   // Opens the session and tells the client, or ends the stream with the error.
   void Open(absl::StatusOr<Origin> origin);

@@ -15,7 +15,7 @@
 
 namespace memod {
 
-class HoldingStream : public Holder, public std::enable_shared_from_this<HoldingStream> {
+class HolderStream : public Holder, public std::enable_shared_from_this<HolderStream> {
  public:
   // What holding a session is about; all outlive the stream.
   struct Environment {
@@ -32,7 +32,7 @@ class HoldingStream : public Holder, public std::enable_shared_from_this<Holding
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
  protected:
-  HoldingStream(const Environment& environment, grpc::CallbackServerContext& context)
+  HolderStream(const Environment& environment, grpc::CallbackServerContext& context)
       : env_(environment), context_(context) {}
 
   // What clients are told.

@@ -1,4 +1,4 @@
-#include "memod/server/holding_stream.h"
+#include "memod/server/holder_stream.h"
 
 #include <utility>
 
@@ -27,7 +27,7 @@ absl::Status StatusFor(CloseReason reason) {
 
 }  // namespace
 
-void HoldingStream::Hold(std::shared_ptr<Session> session, const std::string& name) {
+void HolderStream::Hold(std::shared_ptr<Session> session, const std::string& name) {
   if (absl::Status held = env_.sessions.Hold(*session, name, shared_from_this()); !held.ok()) {
     return End(held);
   }
@@ -43,12 +43,12 @@ void HoldingStream::Hold(std::shared_ptr<Session> session, const std::string& na
   Advance();
 }
 
-bool HoldingStream::Wanted() {
+bool HolderStream::Wanted() {
   MutexLock lock(mutex_);
   return !gone_ && !end_;
 }
 
-void HoldingStream::Drain() {
+void HolderStream::Drain() {
   {
     MutexLock lock(mutex_);
     tell_draining_ = true;
@@ -56,7 +56,7 @@ void HoldingStream::Drain() {
   Advance();
 }
 
-void HoldingStream::AnswerHeartbeat() {
+void HolderStream::AnswerHeartbeat() {
   {
     MutexLock lock(mutex_);
     tell_heartbeat_ = true;
@@ -64,7 +64,7 @@ void HoldingStream::AnswerHeartbeat() {
   Advance();
 }
 
-void HoldingStream::End(const absl::Status& status) {
+void HolderStream::End(const absl::Status& status) {
   {
     MutexLock lock(mutex_);
     if (!end_) end_ = status;
@@ -72,11 +72,11 @@ void HoldingStream::End(const absl::Status& status) {
   Advance();
 }
 
-void HoldingStream::Lose(const absl::Status& status) { LetGo(env_.resume_window, status); }
+void HolderStream::Lose(const absl::Status& status) { LetGo(env_.resume_window, status); }
 
-void HoldingStream::LetGo() { LetGo(Duration::zero(), absl::OkStatus()); }
+void HolderStream::LetGo() { LetGo(Duration::zero(), absl::OkStatus()); }
 
-void HoldingStream::LetGo(Duration resume_window, const absl::Status& status) {
+void HolderStream::LetGo(Duration resume_window, const absl::Status& status) {
   std::shared_ptr<Session> session;
   {
     MutexLock lock(mutex_);
@@ -91,14 +91,14 @@ void HoldingStream::LetGo(Duration resume_window, const absl::Status& status) {
   End(status);
 }
 
-void HoldingStream::OnClosed(CloseReason reason) { End(StatusFor(reason)); }
+void HolderStream::OnClosed(CloseReason reason) { End(StatusFor(reason)); }
 
-void HoldingStream::OnReplaced() {
+void HolderStream::OnReplaced() {
   End(MemoError(absl::StatusCode::kAborted, memo_error::kReplaced,
                 "another stream holds the session under the same holder's name"));
 }
 
-void HoldingStream::Told(bool ok) {
+void HolderStream::Told(bool ok) {
   {
     MutexLock lock(mutex_);
     telling_ = false;
@@ -107,7 +107,7 @@ void HoldingStream::Told(bool ok) {
   Advance();
 }
 
-std::optional<HoldingStream::Word> HoldingStream::TakeWord() {
+std::optional<HolderStream::Word> HolderStream::TakeWord() {
   if (session_ == nullptr || gone_) return std::nullopt;
   if (std::exchange(tell_held_, false)) return Word::kHeld;
   if (std::exchange(tell_draining_, false)) return Word::kDraining;
@@ -115,7 +115,7 @@ std::optional<HoldingStream::Word> HoldingStream::TakeWord() {
   return std::nullopt;
 }
 
-void HoldingStream::Advance() {
+void HolderStream::Advance() {
   std::optional<Word> word;
   std::shared_ptr<Session> session;
   std::optional<absl::Status> end;
