@@ -16,7 +16,7 @@ namespace memod {
 namespace {
 
 // As pipeline.proto says.
-constexpr uint32_t kMaxMethods = 1024;
+constexpr uint32_t kMaxNumbers = 1024;
 constexpr size_t kMessageBytes = 1 << 20;
 // Calls that are looked at together.
 constexpr size_t kBatch = 256;
@@ -177,9 +177,9 @@ bool PipelineStream::BeginMessage() {
 }
 
 bool PipelineStream::Bind(const pipeline::MethodNumber& method) {
-  if (method.number >= kMaxMethods) {
+  if (method.number >= kMaxNumbers) {
     End(BadRequest(absl::StrCat("a method is bound to ", method.number, "; numbers are 0 to ",
-                                kMaxMethods - 1)));
+                                kMaxNumbers - 1)));
     return false;
   }
   if (method.number >= methods_.size()) methods_.resize(method.number + 1);
