@@ -80,6 +80,8 @@ class Answer {
   // In the order in which it was given.
   Metadata metadata() const { return has_metadata_ ? DecodeMetadata() : Metadata(); }
 
+  bool has_metadata() const { return has_metadata_; }
+
   // Bytes of the message, and of all that is kept with it.
   size_t size() const { return size_; }
   // What a cache pays for it: key, value, and what an entry costs, the index's and the allocator's

@@ -20,12 +20,15 @@ LruCache::~LruCache() { Clear(); }
 
 const Answer* LruCache::Lookup(const CacheKey& key, Time now) {
   index_.prefetch(key);  // its two arrays at once, not one after the other
-  const auto it = index_.find(key);
-  if (it == index_.end()) return nullptr;
-  Answer* answer = *it;
-  Unlink(answer);
-  LinkNewest(answer, now);
+  const Answer* answer = Peek(key);
+  if (answer != nullptr) Touch(answer, now);
   return answer;
+}
+
+void LruCache::Touch(const Answer* answer, Time now) {
+  Answer* mine = const_cast<Answer*>(answer);
+  Unlink(mine);
+  LinkNewest(mine, now);
 }
 
 // Counting a reference is an atomic operation, as costly as a third of a hit. So the cache takes

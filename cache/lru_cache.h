@@ -45,6 +45,9 @@ class LruCache {
   // The same as Lookup without touching it.
   const Answer* Peek(const CacheKey& key) const;
 
+  // Makes `answer`, which is of this cache, the most recent.
+  void Touch(const Answer* answer, Time now);
+
   // One more reference to `answer`, which is of a cache whose owner is under its mutex.
   static Answer::Ref Share(const Answer* answer);
 

@@ -94,6 +94,15 @@ MemoCache::Result MemoCache::GetOrCompute(
   return flight;
 }
 
+void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
+  MutexLock lock(mutex_);
+  if (detached_) return;
+  for (size_t i = 0; i < sought.size(); ++i) {
+    const Answer* answer = caches_.LookupHit(*sought[i].method, sought[i].key, now);
+    if (answer != nullptr && !tell(i, {*answer, AgeOf(*answer, now)})) return;
+  }
+}
+
 std::shared_ptr<Flight> MemoCache::Join(const Call& call) {
   if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
     return nullptr;

@@ -15,6 +15,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,6 +84,22 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   // lock held. A nested call on a detached cache computes by itself and is not counted.
   Result GetOrCompute(const Call& call, absl::FunctionRef<void(std::shared_ptr<Flight>)> compute)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // One of many lookups that are made at once, and what is found of it: valid in the call that tells.
+  struct Sought {
+    const MemoizedMethod* method;
+    CacheKey key;
+  };
+  struct Found {
+    const Answer& answer;  // or a remembered error
+    Duration age;
+    Answer::Ref Share() const { return LruCache::Share(&answer); }
+  };
+  // Finds what is there of many, in their order and under one lock: each is the hit that GetOrCompute
+  // would make of it. What is not found is neither touched nor counted; GetOrCompute is to be asked
+  // for it. `tell` is called under the lock, so it may copy, and nothing else; false: enough.
+  using Tell = absl::FunctionRef<bool(size_t index, const Found& found)>;
+  void FindHits(std::span<const Sought> sought, Time now, Tell tell) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // One snapshot; counters since the method was last cleared here. Touches nothing.
   CacheInfo Info(const MemoizedMethod& method) const ABSL_LOCKS_EXCLUDED(mutex_);

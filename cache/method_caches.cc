@@ -42,8 +42,7 @@ const Answer* MethodCaches::Lookup(const MemoizedMethod& method, const CacheKey&
   OfMethod& of = For(method);
   const Answer* answer = of.cache.lru.Lookup(key, now);
   if (answer != nullptr && !Expired(method, *answer, now)) {
-    ++of.counters.hits;
-    of.counters.compute_seconds_saved += answer->compute_seconds();
+    CountHit(of, *answer);
     return answer;
   }
   if (answer != nullptr && !GivenStale(method, *answer, now)) {
@@ -61,6 +60,20 @@ const Answer* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& k
   if (of == nullptr) return nullptr;
   const Answer* answer = of->cache.lru.Peek(key);
   return answer != nullptr && Expired(method, *answer, now) ? nullptr : answer;
+}
+
+const Answer* MethodCaches::LookupHit(const MemoizedMethod& method, const CacheKey& key, Time now) {
+  const Answer* answer = Peek(method, key, now);
+  if (answer == nullptr) return nullptr;
+  OfMethod& of = For(method);
+  of.cache.lru.Touch(answer, now);
+  CountHit(of, *answer);
+  return answer;
+}
+
+void MethodCaches::CountHit(OfMethod& of, const Answer& answer) {
+  ++of.counters.hits;
+  of.counters.compute_seconds_saved += answer.compute_seconds();
 }
 
 bool MethodCaches::Insert(const MemoizedMethod& method, const Answer::Ref& answer, Time now,

@@ -36,6 +36,8 @@ class MethodCaches final : private Budget::Member {
                        Removed& removed);
   // The same, but neither touches nor counts.
   const Answer* Peek(const MemoizedMethod& method, const CacheKey& key, Time now) const;
+  // As Lookup where it is a hit. Null: it is none, and nothing was touched or counted.
+  const Answer* LookupHit(const MemoizedMethod& method, const CacheKey& key, Time now);
 
   // Stores unless it is too large, which is counted, and takes out what is beyond the bound. True:
   // EnterBudgets is due.
@@ -106,6 +108,7 @@ class MethodCaches final : private Budget::Member {
   // Takes what is charged for `went` off everything that it was charged to.
   void GiveBack(OfMethod& of, const Receipt& went);
   void GiveBack(const Answer& answer);
+  static void CountHit(OfMethod& of, const Answer& answer);
   static void CountDropped(OfMethod& of, const Answer& answer, Time now);
 
   CacheContext& context_;

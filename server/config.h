@@ -131,6 +131,11 @@ struct Config {
     int max_depth = 1000;
     bool operator==(const Compute&) const = default;
   };
+  struct Pipeline {
+    int64_t max_calls = 1024;
+    int64_t max_unsent_bytes = int64_t{1} << 20;
+    bool operator==(const Pipeline&) const = default;
+  };
   struct Log {
     LogLevel level = LogLevel::info;
     LogFormat format = LogFormat::kText;
@@ -142,6 +147,7 @@ struct Config {
   Cache cache;
   Session session;
   Compute compute;
+  Pipeline pipeline;
   Log log;
   std::vector<MethodConfig> methods;  // in the order of the file, no name twice
   // In the order of the file. No name and no service twice, and at most one that serves the rest.

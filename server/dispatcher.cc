@@ -70,6 +70,35 @@ Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter) {
   }
 }
 
+void Dispatcher::FindHits(std::optional<std::string_view> handle,
+                          std::span<const MemoCache::Sought> sought, MemoCache::Tell tell) const {
+  std::shared_ptr<Incarnation> own;
+  if (handle) {
+    const std::shared_ptr<Session> session = sessions_.Find(*handle);
+    own = session == nullptr ? nullptr : session->incarnation();
+    if (own == nullptr) return;
+  }
+  const auto cache_of = [&](const MemoizedMethod* memo) -> MemoCache* {
+    if (memo->policy.scope == Scope::kServer) return sessions_.shared()->cache.get();
+    const bool runs = own != nullptr && methods_.at(memo->id).RunsOn(own->state_type);
+    return runs ? own->cache.get() : nullptr;
+  };
+  const Time now = Clock::now();
+  bool enough = false;
+  // Those that follow one another in the same memory go there together.
+  for (size_t begin = 0, end = 0; begin < sought.size() && !enough; begin = end) {
+    MemoCache* cache = cache_of(sought[begin].method);
+    while (++end < sought.size() && (sought[end].method == sought[end - 1].method ||
+                                     cache_of(sought[end].method) == cache)) {
+    }
+    if (cache == nullptr) continue;
+    cache->FindHits(sought.subspan(begin, end - begin), now, [&](size_t i, const auto& found) {
+      enough = !tell(begin + i, found);
+      return !enough;
+    });
+  }
+}
+
 absl::StatusOr<Answer::Ref> Dispatcher::CallNested(const Flight& parent, const Method& method,
                                                    std::string_view bytes) {
   const bool shared = method.memo.policy.scope == Scope::kServer;

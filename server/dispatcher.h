@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <variant>
 
@@ -42,6 +43,11 @@ class Dispatcher {
   // and those of MemoCache and the method's ComputeFn.
   using Answered = std::variant<Outcome, std::shared_ptr<Flight>>;
   Answered Call(const Request& request, Waiter& waiter);
+
+  // Finds what is in memory of many lookups at once, of one session (nullopt: of none): see
+  // MemoCache::FindHits. What is not found, Call is to be asked for, which also says why.
+  void FindHits(std::optional<std::string_view> handle, std::span<const MemoCache::Sought> sought,
+                MemoCache::Tell tell) const;
 
   // A call that `parent`'s computation makes on its own session, as `method` of the same class or
   // in server scope. Computes on this thread unless it is a hit.

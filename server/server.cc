@@ -28,6 +28,7 @@
 #include "memod/server/logging.h"
 #include "memod/server/message_key.h"
 #include "memod/server/method_policies.h"
+#include "memod/server/pipeline_service.h"
 #include "memod/server/proxy_service.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
@@ -134,8 +135,8 @@ std::vector<std::string> AdminServices() {
 
 // The services that memod itself serves to clients.
 std::vector<std::string> OwnServices(const Registry& registry) {
-  std::vector<std::string> own = {"memo.v1.SessionService", "grpc.health.v1.Health", kReflection[0],
-                                  kReflection[1]};
+  std::vector<std::string> own = {"memo.v1.SessionService", "memo.v1.PipelineService",
+                                  "grpc.health.v1.Health", kReflection[0], kReflection[1]};
   for (const auto& service : registry.services()) own.push_back(service->name);
   return own;
 }
@@ -177,6 +178,11 @@ struct Server::Parts {
 
   CallService::Shared calls{dispatcher, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
+  PipelineService pipeline{{.dispatcher = dispatcher,
+                            .calls = calls.calls,
+                            .max_request_bytes = config.server.max_request_bytes,
+                            .max_calls = config.pipeline.max_calls,
+                            .max_unsent_bytes = config.pipeline.max_unsent_bytes}};
   Upstreams upstreams{config.upstreams, OwnServices(registry)};
   ProxyService proxy{upstreams, calls.calls};
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
@@ -283,6 +289,7 @@ absl::Status Server::Parts::StartData() {
   builder.AddListeningPort(config.server.listen, CredentialsOf(tls), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
+  builder.RegisterService(&pipeline);
   for (const auto& service : data_reflection) builder.RegisterService(service.get());
   builder.RegisterCallbackGenericService(&proxy);
   grpc::EnableDefaultHealthCheckService(true);
@@ -359,6 +366,7 @@ void Server::Drain() {
   // For good, whatever becomes of the upstreams.
   parts.data_server->GetHealthCheckService()->Shutdown();
   parts.session_service.Drain();
+  parts.pipeline.Drain();
   Log(LogLevel::info, "draining",
       {{"calls", parts.calls.calls.count()}, {"sessions", parts.sessions.size()}});
   if (!parts.calls.calls.WaitIdle(until)) {

@@ -1,0 +1,481 @@
+#include "memod/server/pipeline_stream.h"
+
+#include <google/protobuf/stubs/common.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
+#include "memod/server/grpc_metadata.h"
+#include "memod/server/grpc_status.h"
+
+namespace memod {
+namespace {
+
+// As pipeline.proto says.
+constexpr uint32_t kMaxNumbers = 1024;
+constexpr size_t kMessageBytes = 1 << 20;
+// Calls that are looked at together.
+constexpr size_t kBatch = 256;
+// A response from this size on is sent as it is stored; copying a smaller one costs less than what
+// goes with a slice of its own.
+constexpr size_t kLargeBytes = 4 << 10;
+
+absl::Status BadRequest(std::string_view message) {
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
+}
+
+absl::Status DoesNotDecode() {
+  return BadRequest("a message of the pipeline does not decode as a memo.v1.CallRequest");
+}
+
+absl::Status Draining() {
+  return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
+                   "the server is about to stop: make the call elsewhere");
+}
+
+std::optional<std::string> HandleOf(const grpc::CallbackServerContext& context) {
+  const auto handle = context.client_metadata().find("memo-session");
+  if (handle == context.client_metadata().end()) return std::nullopt;
+  return std::string(handle->second.data(), handle->second.size());
+}
+
+// A Control, as numbered in pipeline.proto.
+bool IsControl(int32_t number) {
+  return number >= 0 && number <= static_cast<int32_t>(Control::kOnlyIfCached);
+}
+
+bool IsLookup(int32_t number) {
+  const auto control = static_cast<Control>(number);
+  return IsControl(number) && control != Control::kBypass && control != Control::kRefresh;
+}
+
+int32_t Numbered(CacheStatus status) { return static_cast<int32_t>(status) + 1; }
+
+uint32_t Seconds(Duration age) {
+  return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(age).count());
+}
+
+std::string AsUtf8(const std::string& text) {
+  const bool valid = google::protobuf::internal::IsStructurallyValidUTF8(
+      text.data(), static_cast<int>(text.size()));
+  return valid ? text : absl::CHexEscape(text);
+}
+
+// The stored bytes themselves; the slice holds a reference until gRPC has sent them.
+grpc::Slice ToSlice(Answer::Ref answer) {
+  const std::string_view bytes = answer->bytes();
+  const Answer* held = answer.Release();
+  return grpc::Slice(
+      const_cast<char*>(bytes.data()), bytes.size(),
+      [](void* a) { Answer::Ref::Adopt(static_cast<const Answer*>(a)); },
+      const_cast<Answer*>(held));
+}
+
+}  // namespace
+
+PipelineStream::PipelineStream(PipelineService& service, const PipelineService::Environment& env,
+                               grpc::CallbackServerContext& context)
+    : service_(service), env_(env), context_(context), handle_(HandleOf(context)) {
+  env_.calls.Enter();
+}
+
+PipelineStream::~PipelineStream() { env_.calls.Leave(); }
+
+void PipelineStream::Start() {
+  if (context_.client_metadata().contains("memo-control")) {
+    return End(
+        BadRequest("a pipeline's calls say their memo-control themselves: PipelinedCall has "
+                   "a field for it"));
+  }
+  StartRead(&request_);
+}
+
+void PipelineStream::Drain() {
+  {
+    MutexLock lock(mutex_);
+    draining_ = true;
+  }
+  Advance();
+}
+
+void PipelineStream::OnReadDone(bool ok) {
+  bool work = false;
+  {
+    MutexLock lock(mutex_);
+    (ok ? has_message_ : half_closed_) = true;
+    work = ok && !std::exchange(working_, true);
+  }
+  work ? Work() : Advance();
+}
+
+void PipelineStream::OnWriteDone(bool ok) {
+  bool work = false;
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    unsent_bytes_ -= response_.Length();
+    response_.Clear();
+    if (ok) work = has_message_ && HasRoom() && !std::exchange(working_, true);
+  }
+  if (!ok) return OnCancel();  // the stream is broken
+  Advance();
+  if (work) Work();
+}
+
+void PipelineStream::OnCancel() {
+  {
+    MutexLock lock(mutex_);
+    gone_ = true;
+    if (!end_) end_ = absl::CancelledError();
+  }
+  LeaveAll();
+  Advance();
+}
+
+void PipelineStream::OnDone() { service_.Done(shared_from_this()); }
+
+void PipelineStream::Work() {
+  while (true) {
+    bool begin = false;
+    {
+      MutexLock lock(mutex_);
+      if (end_ || !has_message_ || !HasRoom()) {
+        working_ = false;
+        break;
+      }
+      begin = !std::exchange(message_begun_, true);
+    }
+    const bool valid = !begin || BeginMessage();
+    const pipeline::Next next = valid ? WorkOnSome() : pipeline::Next::kMalformed;
+    Advance();
+    if (next == pipeline::Next::kOne) continue;
+    if (next == pipeline::Next::kMalformed) {
+      End(DoesNotDecode());
+      continue;
+    }
+    {
+      MutexLock lock(mutex_);
+      has_message_ = message_begun_ = false;
+    }
+    // Still `working_`, so that nothing finishes the stream meanwhile.
+    StartRead(&request_);
+  }
+  Advance();
+}
+
+bool PipelineStream::BeginMessage() {
+  const std::string_view bytes = pipeline::InOnePiece(request_, request_bytes_);
+  reader_ = pipeline::RequestReader(bytes);
+  bool bound = true;
+  return reader_.ReadHead([&](const auto& method) { bound = Bind(method) && bound; },
+                          [&](uint64_t id) { Cancel(id); }) &&
+         bound;
+}
+
+bool PipelineStream::Bind(const pipeline::MethodNumber& method) {
+  if (method.number >= kMaxNumbers) {
+    End(BadRequest(absl::StrCat("a method is bound to ", method.number, "; numbers are 0 to ",
+                                kMaxNumbers - 1)));
+    return false;
+  }
+  if (method.number >= methods_.size()) methods_.resize(method.number + 1);
+  Bound& bound = methods_[method.number] = {};
+  bound.method = env_.dispatcher.methods().Find(method.name);
+  if (bound.method == nullptr) {
+    bound.unknown = Quoted(method.name);
+    return true;
+  }
+  const Policy& policy = bound.method->memo.policy;
+  bound.key_is_request = policy.key_metadata.empty() && policy.key_mode == KeyMode::kBytes;
+  return true;
+}
+
+const PipelineStream::Bound* PipelineStream::BoundTo(const pipeline::Call& call) const {
+  return call.method < methods_.size() ? &methods_[call.method] : nullptr;
+}
+
+// Calls
+
+pipeline::Next PipelineStream::WorkOnSome() {
+  pipeline::Next next = pipeline::Next::kOne;
+  if (begun_ == calls_.size()) {
+    next = ReadSome();
+    AnswerHits();
+  }
+  for (; begun_ < calls_.size(); ++begun_) {
+    {
+      MutexLock lock(mutex_);
+      if (end_ || !HasRoom()) return pipeline::Next::kOne;
+    }
+    Begin(calls_[begun_]);
+  }
+  return next;
+}
+
+pipeline::Next PipelineStream::ReadSome() {
+  sought_.clear();
+  seekers_.clear();
+  calls_.clear();
+  begun_ = 0;
+  pipeline::Call call;
+  for (size_t n = 0; n < kBatch; ++n) {
+    const pipeline::Next next = reader_.Read(call);
+    if (next != pipeline::Next::kOne) return next;
+    const Bound* bound = BoundTo(call);
+    const bool may_hit = bound != nullptr && bound->key_is_request && IsLookup(call.control) &&
+                         static_cast<int64_t>(call.request.size()) <= env_.max_request_bytes;
+    if (may_hit) {
+      const MemoizedMethod& memo = bound->method->memo;
+      sought_.push_back({.method = &memo, .key = CacheKey(memo.id, call.request)});
+      seekers_.push_back(call);
+    } else {
+      calls_.push_back(call);
+    }
+  }
+  return pipeline::Next::kOne;
+}
+
+void PipelineStream::AnswerHits() {
+  int64_t room = 0;
+  {
+    MutexLock lock(mutex_);
+    if (!draining_) room = env_.max_unsent_bytes - static_cast<int64_t>(unsent_bytes_);
+  }
+  size_t next = 0;  // of seekers_; those before it have been looked for
+  const auto not_found_until = [&](size_t index) {
+    for (; next < index; ++next) calls_.push_back(seekers_[next]);
+  };
+  const auto tell = [&](size_t index, const MemoCache::Found& found) {
+    not_found_until(index);
+    const Answer& answer = found.answer;
+    const uint64_t id = seekers_[next++].id;
+    const bool plain = answer.code() == absl::StatusCode::kOk && !answer.has_metadata() &&
+                       answer.size() < kLargeBytes;
+    if (plain) {
+      hits_.AddPlain(id, Numbered(CacheStatus::kHit), Seconds(found.age), answer.bytes());
+    } else {
+      other_hits_.push_back({id, found.Share(), found.age});
+    }
+    room -= static_cast<int64_t>(answer.size());
+    return room > 0;
+  };
+  if (room > 0) env_.dispatcher.FindHits(handle_, sought_, tell);
+  not_found_until(seekers_.size());
+  {
+    MutexLock lock(mutex_);
+    unsent_bytes_ += hits_.size();
+    if (next_.size() + hits_.size() > kMessageBytes) CloseMessage();
+    next_.Splice(hits_);
+    for (const OtherHit& hit : other_hits_) AppendHit(hit);
+  }
+  other_hits_.clear();
+  // What has to be computed is begun only then.
+  if (!calls_.empty()) Advance();
+}
+
+void PipelineStream::Begin(const pipeline::Call& call) {
+  if (const absl::Status fault = Check(call); !fault.ok()) return AnswerNow(call.id, {fault});
+  const auto waiting = std::make_shared<WaitingCall>(*this, call.id);
+  {
+    MutexLock lock(mutex_);
+    if (!waiting_.emplace(call.id, waiting).second) {
+      return Append(
+          call.id, {BadRequest(absl::StrCat("the id ", call.id, " is that of a call that waits"))});
+    }
+  }
+  const auto read = [this](const std::vector<std::string>& names) {
+    return Select(context_.client_metadata(), names);
+  };
+  Dispatcher::Request request{.method = *BoundTo(call)->method,
+                              .handle = handle_,
+                              .control = static_cast<Control>(call.control),
+                              .bytes = call.request,
+                              .metadata = read};
+  Dispatcher::Answered answered = env_.dispatcher.Call(request, *waiting);
+  if (const auto* outcome = std::get_if<Outcome>(&answered)) return Answered(*waiting, *outcome);
+  bool gone = false;
+  {
+    MutexLock lock(mutex_);
+    // Read by whoever finds the call in waiting_, where it is unless it is answered already.
+    waiting->flight = std::get<std::shared_ptr<Flight>>(std::move(answered));
+    gone = end_.has_value();
+  }
+  if (gone) Leave(*waiting);
+}
+
+absl::Status PipelineStream::Check(const pipeline::Call& call) const {
+  const Bound* bound = BoundTo(call);
+  if (bound == nullptr || (bound->method == nullptr && bound->unknown.empty())) {
+    return BadRequest(absl::StrCat("no method is bound to ", call.method,
+                                   " on this stream: send it in `methods`"));
+  }
+  if (bound->method == nullptr) {
+    return absl::UnimplementedError(
+        absl::StrCat("no memoized method ", bound->unknown,
+                     ", and a pipeline takes no others; a name is like /package.Service/Method"));
+  }
+  if (!IsControl(call.control)) {
+    return BadRequest(absl::StrCat("control ", call.control, " is none of memo.v1.Control"));
+  }
+  if (const auto size = static_cast<int64_t>(call.request.size()); size > env_.max_request_bytes) {
+    return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                     absl::StrCat("the request is ", size, " bytes, limit ", env_.max_request_bytes,
+                                  " (server.max_request_bytes)"));
+  }
+  MutexLock lock(mutex_);
+  return draining_ ? Draining() : absl::OkStatus();
+}
+
+// Calls that wait
+
+void PipelineStream::Answered(const WaitingCall& call, const Outcome& outcome) {
+  std::shared_ptr<WaitingCall> held;  // until the lock is let go
+  {
+    MutexLock lock(mutex_);
+    const auto it = waiting_.find(call.id);
+    held = std::move(it->second);
+    waiting_.erase(it);
+    Append(call.id, outcome);
+  }
+  Advance();
+}
+
+bool PipelineStream::Leave(WaitingCall& call) {
+  std::shared_ptr<Flight> flight;
+  {
+    MutexLock lock(mutex_);
+    flight = call.flight;
+  }
+  if (flight == nullptr || !flight->Leave(&call)) return false;  // whoever answers it takes it out
+  MutexLock lock(mutex_);
+  waiting_.erase(call.id);
+  return true;
+}
+
+void PipelineStream::Cancel(uint64_t id) {
+  std::shared_ptr<WaitingCall> call;
+  {
+    MutexLock lock(mutex_);
+    const auto it = waiting_.find(id);
+    if (it == waiting_.end()) return;
+    call = it->second;
+  }
+  if (Leave(*call)) AnswerNow(id, {absl::CancelledError("the client cancelled the call")});
+}
+
+void PipelineStream::LeaveAll() {
+  std::vector<std::shared_ptr<WaitingCall>> calls;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, call] : waiting_) calls.push_back(call);
+  }
+  for (const auto& call : calls) Leave(*call);
+}
+
+// Answers
+
+void PipelineStream::AnswerNow(uint64_t id, const Outcome& outcome) {
+  MutexLock lock(mutex_);
+  Append(id, outcome);
+}
+
+void PipelineStream::AppendHit(const OtherHit& hit) {
+  if (hit.answer->code() == absl::StatusCode::kOk) {
+    Append(hit.id, Outcome{hit.answer, CacheStatus::kHit, hit.age});
+  } else {
+    Append(hit.id, Outcome{hit.answer->status(), CacheStatus::kHit, hit.age});
+  }
+}
+
+void PipelineStream::Append(uint64_t id, const Outcome& outcome) {
+  const bool from_memory =
+      outcome.status == CacheStatus::kHit || outcome.status == CacheStatus::kStale;
+  pipeline::Answer answer{.id = id};
+  // Of an error it is told only when it comes from memory, as with a unary call.
+  if (outcome.answer.ok() || from_memory) answer.cache = Numbered(outcome.status);
+  if (from_memory) answer.age_seconds = Seconds(outcome.age);
+  if (outcome.answer.ok()) return Append(answer, (*outcome.answer)->metadata(), *outcome.answer);
+  const grpc::Status status = ToGrpcStatus(outcome.answer.status());
+  const std::string message = AsUtf8(status.error_message());
+  const std::string details = status.error_details();
+  answer.failed = true;
+  answer.error = {.code = status.error_code(),
+                  .message = message,
+                  .details = details,
+                  .memo_error = MemoErrorWord(outcome.answer.status())};
+  Append(answer, TrailersOf(outcome.answer.status()), {});
+}
+
+void PipelineStream::Append(pipeline::Answer answer, const Metadata& metadata,
+                            const Answer::Ref& response) {
+  if (gone_) return;
+  if (response) answer.response = response->bytes();
+  const size_t size = answer.response.size();
+  if (next_.size() + size > kMessageBytes) CloseMessage();
+  const size_t before = next_.size();
+  if (size < kLargeBytes) {
+    next_.Add(answer, metadata);
+  } else {
+    next_.Add(answer, metadata, ToSlice(response));
+  }
+  unsent_bytes_ += next_.size() - before;
+}
+
+void PipelineStream::CloseMessage() {
+  if (!next_.empty()) full_.push_back(next_.Take());
+}
+
+// The stream
+
+bool PipelineStream::HasRoom() const {
+  return static_cast<int64_t>(waiting_.size()) < env_.max_calls &&
+         static_cast<int64_t>(unsent_bytes_) < env_.max_unsent_bytes;
+}
+
+void PipelineStream::End(const absl::Status& status) {
+  {
+    MutexLock lock(mutex_);
+    if (!end_) end_ = status;
+  }
+  LeaveAll();
+  Advance();
+}
+
+void PipelineStream::Advance() {
+  std::optional<absl::Status> finish;
+  {
+    MutexLock lock(mutex_);
+    if (writing_ || finished_) return;
+    if (full_.empty()) CloseMessage();
+    if (!full_.empty() && !gone_) {
+      response_ = std::move(full_.front());
+      full_.pop_front();
+      writing_ = true;
+    } else if (working_ || !waiting_.empty()) {
+      return;
+    } else if (end_) {
+      finish = *end_;
+    } else if (has_message_) {
+      return;
+    } else if (half_closed_) {
+      finish = absl::OkStatus();
+    } else if (draining_) {
+      finish = Draining();
+    } else {
+      return;
+    }
+    finished_ = finish.has_value();
+  }
+  // Whoever set writing_ or finished_ is alone here.
+  if (finish) {
+    Finish(ToGrpcStatus(*finish, context_));
+  } else {
+    StartWrite(&response_);
+  }
+}
+
+}  // namespace memod
