@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "memod/client/connections.h"
-#include "memod/client/handle_stream.h"
+#include "memod/client/holding_stream.h"
 #include "memod/client/session.h"
 
 namespace memod {
@@ -68,7 +68,7 @@ absl::StatusOr<SessionHandle> Client::Open(memo::v1::OpenSessionRequest request,
   const absl::Time deadline = absl::Now() + absl::FromChrono(connections_->options.call_timeout);
   auto session = std::make_unique<SessionHandle::Session>(
       connections_,
-      HandleStream::Start(connections_->streams, std::move(request), std::move(events)));
+      HoldingStream::Start(connections_->streams, std::move(request), std::move(events)));
   absl::StatusOr<memo::v1::Opened> opened = session->stream->AwaitOpened(deadline);
   if (!opened.ok()) return opened.status();
   session->opened = *std::move(opened);

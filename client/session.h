@@ -9,14 +9,14 @@
 
 #include "memo/v1/session.pb.h"
 #include "memod/client/connections.h"
-#include "memod/client/handle_stream.h"
+#include "memod/client/holding_stream.h"
 #include "memod/client/session_handle.h"
 
 namespace memod {
 
 // Destroying it lets go of the session.
 struct SessionHandle::Session {
-  Session(std::shared_ptr<const Connections> connections, std::shared_ptr<HandleStream> stream)
+  Session(std::shared_ptr<const Connections> connections, std::shared_ptr<HoldingStream> stream)
       : connections(std::move(connections)), stream(std::move(stream)) {}
   ~Session() {
     stream->Release().IgnoreError();
@@ -24,7 +24,7 @@ struct SessionHandle::Session {
   }
 
   const std::shared_ptr<const Connections> connections;
-  const std::shared_ptr<HandleStream> stream;
+  const std::shared_ptr<HoldingStream> stream;
   memo::v1::Opened opened;  // constant once a SessionHandle has it
 
   std::once_flag channel_made;

@@ -1,4 +1,4 @@
-#include "memod/client/handle_stream.h"
+#include "memod/client/holding_stream.h"
 
 #include <grpcpp/create_channel.h>
 
@@ -41,11 +41,11 @@ absl::Status WhyLost(const grpc::Status& status) {
 
 }  // namespace
 
-std::shared_ptr<HandleStream> HandleStream::Start(const std::shared_ptr<grpc::Channel>& channel,
-                                                  OpenSessionRequest request,
-                                                  SessionEvents events) {
+std::shared_ptr<HoldingStream> HoldingStream::Start(const std::shared_ptr<grpc::Channel>& channel,
+                                                    OpenSessionRequest request,
+                                                    SessionEvents events) {
   KeepCallbackThreads();
-  std::shared_ptr<HandleStream> stream(new HandleStream(std::move(request), std::move(events)));
+  std::shared_ptr<HoldingStream> stream(new HoldingStream(std::move(request), std::move(events)));
   {
     absl::MutexLock lock(&stream->mutex_);
     stream->self_ = stream;
@@ -58,38 +58,38 @@ std::shared_ptr<HandleStream> HandleStream::Start(const std::shared_ptr<grpc::Ch
   return stream;
 }
 
-absl::StatusOr<memo::v1::Opened> HandleStream::AwaitOpened(absl::Time deadline) {
+absl::StatusOr<memo::v1::Opened> HoldingStream::AwaitOpened(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
-  if (!mutex_.AwaitWithDeadline(absl::Condition(this, &HandleStream::Answered), deadline)) {
+  if (!mutex_.AwaitWithDeadline(absl::Condition(this, &HoldingStream::Answered), deadline)) {
     return absl::DeadlineExceededError("the server did not open the session in time");
   }
   if (opened_.has_value()) return *opened_;
   return status_;
 }
 
-absl::Status HandleStream::status() const {
+absl::Status HoldingStream::status() const {
   absl::MutexLock lock(&mutex_);
   return status_;
 }
 
-bool HandleStream::draining() const {
+bool HoldingStream::draining() const {
   absl::MutexLock lock(&mutex_);
   return draining_;
 }
 
-absl::Status HandleStream::Release() {
+absl::Status HoldingStream::Release() {
   SessionEvents dropped;  // after the lock: closures may hold anything
   absl::MutexLock lock(&mutex_);
   released_ = true;
   const absl::Status before = status_;
   if (status_.ok()) status_ = absl::FailedPreconditionError("the session is closed");
   if (telling_ == std::this_thread::get_id()) return before;
-  mutex_.Await(absl::Condition(this, &HandleStream::NothingIsTold));
+  mutex_.Await(absl::Condition(this, &HoldingStream::NothingIsTold));
   std::swap(dropped, events_);
   return before;
 }
 
-void HandleStream::OnReadDone(bool ok) {
+void HoldingStream::OnReadDone(bool ok) {
   if (!ok) return;  // OnDone follows and says why
   bool drains = false;
   {
@@ -108,9 +108,9 @@ void HandleStream::OnReadDone(bool ok) {
   StartRead(&event_);
 }
 
-void HandleStream::OnDone(const grpc::Status& status) {
+void HoldingStream::OnDone(const grpc::Status& status) {
   const absl::Status why = WhyLost(status);
-  std::shared_ptr<HandleStream> self;  // outlives the lock
+  std::shared_ptr<HoldingStream> self;  // outlives the lock
   bool lost = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -125,7 +125,7 @@ void HandleStream::OnDone(const grpc::Status& status) {
 }
 
 template <typename Tell>
-void HandleStream::TellUnlessReleased(Tell tell) {
+void HoldingStream::TellUnlessReleased(Tell tell) {
   {
     absl::MutexLock lock(&mutex_);
     if (released_) return;

@@ -21,11 +21,11 @@ namespace memod {
 
 // Takes no thread while nothing happens. Keeps itself alive from Start until gRPC is done with it,
 // so its holder can let go of it at any time without waiting. Thread-safe.
-class HandleStream final : public grpc::ClientReadReactor<memo::v1::OpenSessionResponse> {
+class HoldingStream final : public grpc::ClientReadReactor<memo::v1::OpenSessionResponse> {
  public:
-  static std::shared_ptr<HandleStream> Start(const std::shared_ptr<grpc::Channel>& channel,
-                                             memo::v1::OpenSessionRequest request,
-                                             SessionEvents events);
+  static std::shared_ptr<HoldingStream> Start(const std::shared_ptr<grpc::Channel>& channel,
+                                              memo::v1::OpenSessionRequest request,
+                                              SessionEvents events);
 
   // Blocks until the session is open, the server has refused it, or time is up.
   absl::StatusOr<memo::v1::Opened> AwaitOpened(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -41,7 +41,7 @@ class HandleStream final : public grpc::ClientReadReactor<memo::v1::OpenSessionR
   void Cancel() { context_.TryCancel(); }
 
  private:
-  HandleStream(memo::v1::OpenSessionRequest request, SessionEvents events)
+  HoldingStream(memo::v1::OpenSessionRequest request, SessionEvents events)
       : request_(std::move(request)), events_(std::move(events)) {}
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -64,7 +64,7 @@ class HandleStream final : public grpc::ClientReadReactor<memo::v1::OpenSessionR
   memo::v1::OpenSessionResponse event_;
 
   mutable absl::Mutex mutex_;
-  std::shared_ptr<HandleStream> self_ ABSL_GUARDED_BY(mutex_);  // null once done
+  std::shared_ptr<HoldingStream> self_ ABSL_GUARDED_BY(mutex_);  // null once done
   std::optional<memo::v1::Opened> opened_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool released_ ABSL_GUARDED_BY(mutex_) = false;
