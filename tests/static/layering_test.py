@@ -7,6 +7,8 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+# A definition, not within another class.
+CLASS = re.compile(r"^(?:class|struct) (?:\[\[nodiscard\]\] )?(\w+)(?: final)?(?: : [^;]*)? \{", re.MULTILINE)
 
 FOLDERS = {
     # folder: what of ours it may include besides itself
@@ -87,6 +89,16 @@ class LayeringTest(unittest.TestCase):
                 self.assertGreaterEqual(
                     theirs, mine, f"{path.relative_to(ROOT)} includes {name}, which is above it"
                 )
+
+    def test_a_class_has_its_name_for_itself(self):
+        # All are in the namespace memod, and a program may link all the libraries.
+        defined = {}
+        for folder in FOLDERS:
+            for path in (ROOT / folder).glob("*.h"):
+                for name in CLASS.findall(path.read_text()):
+                    defined.setdefault(name, set()).add(folder)
+        self.assertIn("Dispatcher", defined)
+        self.assertEqual({n: f for n, f in defined.items() if len(f) > 1}, {})
 
     def test_the_request_path_knows_no_grpc(self):
         for stem in NO_GRPCPP:
