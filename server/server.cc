@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
+#include "memo/v1/pipeline.pb.h"
 #include "memod/cache/session.h"
 #include "memod/server/admin_http.h"
 #include "memod/server/admin_service.h"
@@ -296,8 +297,9 @@ absl::Status Server::Parts::StartData() {
   data_server = builder.BuildAndStart();
   if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);
   if (config.server.listen.starts_with("unix:")) port = 0;  // gRPC says 1
-  // Named, so that the linker keeps what describes the health service to reflection.
+  // Named, so that the linker keeps what describes these services to reflection.
   grpc::health::v1::HealthCheckRequest::descriptor();
+  memo::v1::CallRequest::descriptor();
   auto* health = data_server->GetHealthCheckService();
   for (const auto& service : registry.services()) health->SetServingStatus(service->name, true);
   upstreams.Listen([health](Upstream& upstream) { TellHealth(upstream, *health); });

@@ -67,7 +67,7 @@ class ReflectionTest(unittest.TestCase):
         admin = self.buf.listed(self.memod.admin_address, "--list-services")
         reflection = {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}
         hosted = {"memo.examples.v1.SlowAdder", "memo.examples.v1.Dataset"}
-        own = {"memo.v1.SessionService", "grpc.health.v1.Health"}
+        own = {"memo.v1.SessionService", "memo.v1.PipelineService", "grpc.health.v1.Health"}
         self.assertEqual(data, hosted | own | reflection)
         self.assertEqual(admin - reflection, {"memo.v1.AdminService"})
 

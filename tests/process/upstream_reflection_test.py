@@ -16,7 +16,7 @@ from harness import SOON, Memod, eventually
 from reflection_test import Buf
 
 HOSTED = {"memo.examples.v1.SlowAdder", "memo.examples.v1.Dataset"}
-OWN = {"memo.v1.SessionService", "grpc.health.v1.Health"} | {
+OWN = {"memo.v1.SessionService", "memo.v1.PipelineService", "grpc.health.v1.Health"} | {
     f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")
 }
 INFO = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"

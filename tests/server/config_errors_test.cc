@@ -84,6 +84,14 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
        {"", "0s", "unbounded"},
        {"-1", "'8761h'", "1.5"},
        "a duration from 100ms to 8760h, such as 1h"},
+      {"pipeline.max_calls",
+       {"", "0", "1000001"},
+       {"0", "'all'", "1.5"},
+       "an integer from 1 to 1000000"},
+      {"pipeline.max_unsent_bytes",
+       {"", "0", "2GiB"},
+       {"0", "'all'", "1.5"},
+       "a size from 1B to 1GiB, such as 4MiB"},
       {"session.guaranteed_bytes",
        {"", "-1", "unbounded"},
        {"-1", "'all'", "1.5"},
@@ -148,8 +156,8 @@ TEST(ConfigErrorsTest, UnknownKeyNearNothingTellsAllThereAre) {
             "admin.insecure_allow_remote, admin.tls_certificate, admin.tls_key, "
             "admin.tls_client_ca");
   EXPECT_EQ(TomlError("x = 1"),
-            "memod.toml:1: unknown key x; want one of server, admin, cache, session, compute, log, "
-            "method, upstream");
+            "memod.toml:1: unknown key x; want one of server, admin, cache, session, compute, "
+            "pipeline, log, method, upstream");
   EXPECT_EQ(TomlError("[[method]]\nname = '/a.B/C'\nx = 5"),
             "memod.toml:3: unknown key method.x; want one of method.name, method.max_entries, "
             "method.max_entries_total, method.max_entry_bytes, method.ttl, method.stale_if_error, "
