@@ -1,5 +1,7 @@
 // The threads that run hosted code: a fixed number, and a bounded queue before them.
 //
+// They are nicer than the process's other threads, so that hits need not wait for computations.
+//
 // Thread-safe. Stacks are sized for `max_depth` nested calls, each of which runs on its parent's
 // thread.
 #pragma once

@@ -15,14 +15,32 @@ using google::protobuf::FileDescriptorProto;
 using google::protobuf::FileDescriptorSet;
 using google::protobuf::MethodDescriptor;
 
+namespace {
+
+// Calls `found` with the full name of each service, and what the file says of it.
+template <typename Found>
+void ForEachService(const FileDescriptorProto& file, const Found& found) {
+  const std::string package = file.package().empty() ? "" : file.package() + ".";
+  for (const auto& service : file.service()) found(package + service.name(), service);
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Make(
     std::vector<std::string> services, const FileDescriptorSet& files) {
   std::shared_ptr<ProtoFiles> made(new ProtoFiles());
   made->services_ = std::move(services);
   for (const FileDescriptorProto& file : files.file()) {
-    if (made->database_.Add(file)) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "file ", Shown(file.name()), " is there twice, or has a name that another file has"));
+    if (!made->database_.Add(file)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "file ", Shown(file.name()), " is there twice, or has a name that another file has"));
+    }
+    ForEachService(file, [&](const std::string& name, const auto& service) {
+      for (const auto& method : service.method()) {
+        if (method.client_streaming() || method.server_streaming()) continue;
+        made->unary_.insert(absl::StrCat("/", name, "/", method.name()));
+      }
+    });
   }
   return made;
 }
@@ -36,8 +54,7 @@ absl::StatusOr<std::shared_ptr<const ProtoFiles>> ProtoFiles::Load(const std::st
   }
   std::vector<std::string> services;
   for (const FileDescriptorProto& file : files.file()) {
-    const std::string package = file.package().empty() ? "" : file.package() + ".";
-    for (const auto& service : file.service()) services.push_back(package + service.name());
+    ForEachService(file, [&](const std::string& name, const auto&) { services.push_back(name); });
   }
   return Make(std::move(services), files);
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "memod/cache/mutex.h"
 
@@ -37,6 +38,8 @@ class ProtoFiles {
   absl::StatusOr<const google::protobuf::MethodDescriptor*> FindMethod(std::string_view name) const;
   // Null if there is none.
   const google::protobuf::ServiceDescriptor* FindService(const std::string& name) const;
+  // Whether this method is there, and takes one message and answers with one.
+  bool IsUnary(const std::string& name) const { return unary_.contains(name); }
   // Makes messages of their types.
   google::protobuf::MessageFactory& factory() const { return factory_; }
 
@@ -60,6 +63,7 @@ class ProtoFiles {
   ProtoFiles() = default;
 
   std::vector<std::string> services_;
+  absl::flat_hash_set<std::string> unary_;
   // Only read once made, in spite of its interface.
   mutable google::protobuf::SimpleDescriptorDatabase database_;
   mutable Faults faults_;

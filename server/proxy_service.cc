@@ -19,6 +19,7 @@
 #include "memod/cache/mutex.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
+#include "memod/server/unary_pass.h"
 #include "memod/server/upstream.h"
 
 namespace memod {
@@ -167,6 +168,9 @@ grpc::ServerGenericBidiReactor* ProxyService::CreateReactor(
   if (upstream == nullptr) {
     return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
                                     absl::StrCat("no method ", Quoted(context->method()))));
+  }
+  if (upstreams_.IsUnary(*upstream, context->method())) {
+    return PassUnary(*upstream, calls_, *context);
   }
   const absl::Status begun = upstream->Begin();
   if (!begun.ok()) return new Refusal(ToGrpcStatus(begun, *context));

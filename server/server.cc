@@ -276,7 +276,10 @@ void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies,
       served.push_back({&method, pass ? &upstream : nullptr});
       ++policy;
     }
-    if (files[i] != nullptr) DescribeMethods(files[i], described, upstreams.types(i));
+    if (files[i] != nullptr) {
+      upstreams.types(i).Assume(files[i]);
+      DescribeMethods(files[i], described, upstreams.types(i));
+    }
     call_services.push_back(std::make_unique<CallService>(calls, served));
   }
 }

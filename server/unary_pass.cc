@@ -61,7 +61,60 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
   grpc::ByteBuffer& response_;
 };
 
+// The same where the method is not registered, so that its one message has to be asked for.
+class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
+ public:
+  GenericUnaryPass(Upstream& upstream, CallsInFlight& calls,
+                   grpc::GenericCallbackServerContext& caller)
+      : upstream_(upstream), calls_(calls), caller_(caller) {
+    calls_.Enter();
+    StartRead(&request_);
+  }
+  ~GenericUnaryPass() { calls_.Leave(); }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      // As in ProxyCall: the end of what the caller says, or of the caller.
+      if (!std::exchange(ended_, true)) return StartRead(&request_);
+      if (caller_.IsCancelled()) return Finish(grpc::Status::CANCELLED);
+      request_ = NoBytes();
+    }
+    if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
+      return Finish(ToGrpcStatus(begun, caller_));
+    }
+    CopyToUpstream(caller_, context_);
+    upstream_.stub().UnaryCall(&context_, caller_.method(), {}, &request_, &response_,
+                               [this](const grpc::Status& status) { Ended(status); });
+  }
+
+  void Ended(const grpc::Status& status) {
+    CopyInitialMetadata(context_, caller_);
+    const absl::Status ended =
+        upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
+    if (!ended.ok()) return Finish(ToGrpcStatus(ended, caller_));
+    CopyTrailers(context_, caller_);
+    StartWriteAndFinish(&response_, {}, grpc::Status::OK);
+  }
+
+  void OnCancel() override { context_.TryCancel(); }
+  void OnDone() override { delete this; }
+
+  Upstream& upstream_;
+  CallsInFlight& calls_;
+  grpc::GenericCallbackServerContext& caller_;
+  grpc::ClientContext context_;
+  bool ended_ = false;  // nothing more comes of the caller
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+};
+
 }  // namespace
+
+grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
+                                          grpc::GenericCallbackServerContext& context) {
+  return new GenericUnaryPass(upstream, calls, context);
+}
 
 grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,
                                     CallsInFlight& calls, grpc::CallbackServerContext& context,

@@ -1,7 +1,8 @@
-// A unary call passed to an upstream as it is: see ProxyService, which does the same for calls of
-// methods that are not registered.
+// A unary call passed to an upstream as it is: one operation there, where ProxyService's of any kind
+// of streaming is many, each with a change of threads.
 #pragma once
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -16,5 +17,9 @@ namespace memod {
 grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,
                                     CallsInFlight& calls, grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
+
+// The same of a method that is not registered. Who sends no message is taken to send an empty one.
+grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
+                                          grpc::GenericCallbackServerContext& context);
 
 }  // namespace memod

@@ -215,6 +215,17 @@ UpstreamTypes::Files UpstreamTypes::files() const {
   return files_;
 }
 
+void UpstreamTypes::Assume(Files files) {
+  MutexLock lock(mutex_);
+  assumed_ = std::move(files);
+}
+
+bool UpstreamTypes::IsUnary(const std::string& method) const {
+  MutexLock lock(mutex_);
+  const Files& known = files_ != nullptr ? files_ : assumed_;
+  return known != nullptr && known->IsUnary(method);
+}
+
 absl::StatusOr<UpstreamTypes::Files> UpstreamTypes::Await(Time until) {
   MutexLock lock(mutex_);
   while (!answered_) {

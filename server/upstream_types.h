@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -35,6 +36,12 @@ class UpstreamTypes {
   // The last that it said. Null: nothing so far.
   Files files() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // What it is taken to be as long as it has said nothing.
+  void Assume(Files files) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Whether this method of it is known to take one message and to answer with one.
+  bool IsUnary(const std::string& method) const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Calls `listener` with what it has said last, if anything, and with each answer to come. Under
   // this object's mutex: it neither blocks nor calls this. Once.
   void Listen(std::function<void(const ProtoFiles& files)> listener) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -59,6 +66,7 @@ class UpstreamTypes {
   bool answered_ ABSL_GUARDED_BY(mutex_) = false;  // at least once
   std::function<void(const ProtoFiles&)> listener_ ABSL_GUARDED_BY(mutex_);
   Files files_ ABSL_GUARDED_BY(mutex_);
+  Files assumed_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_ ABSL_GUARDED_BY(mutex_);
 };
 

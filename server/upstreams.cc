@@ -50,4 +50,11 @@ Upstream* Upstreams::Find(std::string_view method) const {
   return it == by_service_.end() ? rest_ : it->second;
 }
 
+bool Upstreams::IsUnary(const Upstream& upstream, const std::string& method) const {
+  for (size_t i = 0; i < upstreams_.size(); ++i) {
+    if (upstreams_[i].get() == &upstream) return types_[i]->IsUnary(method);
+  }
+  return false;
+}
+
 }  // namespace memod

@@ -25,6 +25,9 @@ class Upstreams {
   // `method` as in "/pkg.Service/Method". Null: nobody serves it.
   Upstream* Find(std::string_view method) const;
 
+  // See UpstreamTypes::IsUnary; of one of these.
+  bool IsUnary(const Upstream& upstream, const std::string& method) const;
+
   // In the order of the configuration.
   const std::vector<std::unique_ptr<Upstream>>& all() const { return upstreams_; }
   UpstreamTypes& types(size_t index) const { return *types_[index]; }

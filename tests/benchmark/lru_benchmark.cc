@@ -92,9 +92,8 @@ class Memod {
     keys.ForEachShuffled([&](std::string_view key) {
       Call(key, [this](std::shared_ptr<Flight> flight) {
         flight->Begin(now_);
-        flight->Complete(Answer::Make(flight->key(), kAnswerBytes,
-                                      [](char* to) { std::memset(to, 'v', kAnswerBytes); }),
-                         now_);
+        const auto write = [](char* to) { std::memset(to, 'v', kAnswerBytes); };
+        flight->Complete(Answer::Make(flight->key(), kAnswerBytes, write), now_);
       });
     });
   }

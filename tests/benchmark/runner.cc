@@ -63,13 +63,25 @@ double CpuSeconds(pid_t pid) {
   return (std::stod(field[11]) + std::stod(field[12])) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
+namespace {
+
+int Size(std::string_view text) { return static_cast<int>(text.size()); }
+
+}  // namespace
+
+void PrintMemod(std::string_view row, std::string_view figure, double memod) {
+  std::printf(R"({"row": "%.*s", "figure": "%.*s", "memod": %.9g})"
+              "\n",
+              Size(row), row.data(), Size(figure), figure.data(), memod);
+  std::fflush(stdout);
+}
+
 void PrintPair(std::string_view row, std::string_view figure, double memod, double other,
                std::string_view against) {
-  const auto size = [](std::string_view text) { return static_cast<int>(text.size()); };
   std::printf(
       R"({"row": "%.*s", "figure": "%.*s", "memod": %.9g, "other": %.9g, "against": "%.*s"})"
       "\n",
-      size(row), row.data(), size(figure), figure.data(), memod, other, size(against),
+      Size(row), row.data(), Size(figure), figure.data(), memod, other, Size(against),
       against.data());
   std::fflush(stdout);
 }

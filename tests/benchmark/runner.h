@@ -36,4 +36,7 @@ double CpuSeconds(pid_t pid);
 void PrintPair(std::string_view row, std::string_view figure, double memod, double other,
                std::string_view against);
 
+// Memod's side of a pair of which tests/benchmark/run measures the other.
+void PrintMemod(std::string_view row, std::string_view figure, double memod);
+
 }  // namespace memod::benchmark

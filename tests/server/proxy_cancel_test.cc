@@ -21,7 +21,7 @@ class ProxyCancelTest : public UpstreamTest {
  protected:
   // The next calls of kEcho and kRemote read a message, and wait until they are cancelled.
   void WaitToBeCancelled() {
-    for (const char* method : {kEcho, kRemote}) {
+    for (const char* method : {kEcho, kKnown, kRemote}) {
       upstream.On(method, [this](UpstreamCall& call) {
         call.Read();
         begun.Pass();
@@ -48,7 +48,7 @@ class ProxyCancelTest : public UpstreamTest {
 
 TEST_F(ProxyCancelTest, UpstreamHasWhatRemainsOfTheCallersDeadlineAndNeverMore) {
   ServeBefore({Remote()});
-  for (const char* method : {kEcho, kRemote}) {
+  for (const char* method : {kEcho, kKnown, kRemote}) {
     for (const milliseconds deadline : {seconds(5), seconds(60), seconds(3000)}) {
       ASSERT_TRUE(Ask(std::nullopt, "", {.method = method, .deadline = deadline}).status.ok());
       const auto remaining = upstream.seen(method).back().remaining;
@@ -62,7 +62,7 @@ TEST_F(ProxyCancelTest, UpstreamHasWhatRemainsOfTheCallersDeadlineAndNeverMore) 
 
 TEST_F(ProxyCancelTest, WithoutADeadlineThereIsNone) {
   ServeBefore({Remote()});
-  for (const char* method : {kEcho, kRemote}) {
+  for (const char* method : {kEcho, kKnown, kRemote}) {
     grpc::ClientContext context;
     grpc::GenericStub stub(through());
     const grpc::ByteBuffer request = ToByteBuffer("");
@@ -97,15 +97,19 @@ TEST_F(ProxyCancelTest, UpstreamSeesAtOnceThatAStreamIsCancelled) {
   EXPECT_EQ(call.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
 }
 
-TEST_F(ProxyCancelTest, UpstreamSeesAtOnceThatAUnaryCallIsCancelled) {
+class UnaryCancelTest : public ProxyCancelTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(UnaryCancelTest, UpstreamSeesItAtOnce) {
   ServeBefore({Remote()});
   WaitToBeCancelled();
-  Call& call = StartBytes(std::nullopt, "x", {.method = kRemote});
+  Call& call = StartBytes(std::nullopt, "x", {.method = GetParam()});
   ASSERT_TRUE(begun.AwaitArrived());
   const auto begin = SteadyClock::now();
   call.Cancel();
   ExpectCancelledWithin(kAtOnce, begin);
 }
+
+INSTANTIATE_TEST_SUITE_P(, UnaryCancelTest, testing::Values(kRemote, kKnown));
 
 TEST_F(ProxyCancelTest, UpstreamSeesAtOnceThatTheConnectionIsGone) {
   ServeBefore();

@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 
 // How a call comes to the upstream.
-enum class Way { kStream, kUnary, kMemoized };
+enum class Way { kStream, kKnown, kUnary, kMemoized };
 
 // What may go wrong.
 struct Trouble {
@@ -32,13 +32,12 @@ class ProxyFaultsTest : public UpstreamTest {
  protected:
   // One call without a session; its deadline only where it has to come to that.
   Told Try(Way way, milliseconds deadline = kPatience) {
-    const char* method = way == Way::kStream ? kEcho : way == Way::kUnary ? kPassed : kRemote;
-    return Ask(std::nullopt, Request("x"), {.method = method, .deadline = deadline});
+    return Ask(std::nullopt, Request("x"), {.method = kMethods[int(way)], .deadline = deadline});
   }
   // A method of each way.
   static std::vector<MethodConfig> Methods() { return {Public(), Remote(nullptr, kPassed)}; }
   void OnAll(const FakeUpstream::Script& script) {
-    for (const char* method : {kEcho, kPassed, kRemote}) upstream.On(method, script);
+    for (const char* method : kMethods) upstream.On(method, script);
   }
   // Whether calls come to be answered.
   testing::AssertionResult FlowsSoon(Way way) {
@@ -46,7 +45,8 @@ class ProxyFaultsTest : public UpstreamTest {
   }
 
   static constexpr char kPassed[] = "/upstream.v1.Plain/Passed";
-  static constexpr Way kWays[] = {Way::kStream, Way::kUnary, Way::kMemoized};
+  static constexpr Way kWays[] = {Way::kStream, Way::kKnown, Way::kUnary, Way::kMemoized};
+  static constexpr const char* kMethods[] = {kEcho, kKnown, kPassed, kRemote};
 };
 
 class TroubleTest : public ProxyFaultsTest, public testing::WithParamInterface<Trouble> {};
@@ -113,7 +113,7 @@ TEST_F(ProxyFaultsTest, OkWithoutAnAnswerIsNone) {
   ServeBefore(Methods());
   OnAll(EndWith(grpc::Status::OK, {{"x-a", "1"}}));
   EXPECT_TRUE(Try(Way::kStream).status.ok());
-  for (const Way way : {Way::kUnary, Way::kMemoized}) {
+  for (const Way way : {Way::kKnown, Way::kUnary, Way::kMemoized}) {
     const Told told = Try(way);
     EXPECT_EQ(told.Words(), "UNIMPLEMENTED: upstream slow said OK without an answer");
     EXPECT_EQ(told.Trailer("x-a"), "1");
@@ -125,7 +125,7 @@ TEST_F(ProxyFaultsTest, OkWithoutAnAnswerIsNone) {
 TEST_F(ProxyFaultsTest, UnaryCallWithoutAMessageIsTakenForAnEmptyOne) {
   ServeBefore(Methods());
   OnAll(Echo);
-  for (const char* method : {kPassed, kRemote}) {
+  for (const char* method : {kKnown, kPassed, kRemote}) {
     StreamCall call(through(), method);
     call.HalfClose();
     EXPECT_EQ(call.Read(), "");

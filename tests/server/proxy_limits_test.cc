@@ -49,13 +49,15 @@ TEST_F(ProxyLimitsTest, MessagesOfEverySize) {
   for (const int64_t size : {int64_t{0}, int64_t{1}, int64_t{5}, int64_t{16383}, int64_t{16384},
                              int64_t{65535}, kMiB + 1, 4 * kMiB, 16 * kMiB, 64 * kMiB}) {
     const std::string sent = Bytes(static_cast<size_t>(size));
-    for (const auto& channel : {through(), direct()}) {
-      StreamCall call(channel, kEcho);
-      ASSERT_TRUE(call.Write(sent));
-      call.HalfClose();
-      const auto got = call.Read();
-      EXPECT_TRUE(got == sent) << size;
-      EXPECT_TRUE(call.Finish().status.ok());
+    for (const char* method : {kEcho, kKnown}) {
+      for (const auto& channel : {through(), direct()}) {
+        StreamCall call(channel, method);
+        ASSERT_TRUE(call.Write(sent));
+        call.HalfClose();
+        const auto got = call.Read();
+        EXPECT_TRUE(got == sent) << size;
+        EXPECT_TRUE(call.Finish().status.ok());
+      }
     }
   }
 }
@@ -88,10 +90,9 @@ TEST_F(ProxyLimitsTest, CallsInFlightToAnUpstreamAreBounded) {
   config.max_calls = 2;
   config.methods = {Public(), Remote(nullptr, kPassed)};
   Serve(options);
-  std::binary_semaphore come(0), go(0);
+  std::counting_semaphore<2> come(0);
   upstream.On(kEcho, [&](UpstreamCall& call) {
     come.release();
-    go.acquire();
     Echo(call);
   });
   StreamCall first(through(), kEcho), second(through(), kEcho);
@@ -103,11 +104,9 @@ TEST_F(ProxyLimitsTest, CallsInFlightToAnUpstreamAreBounded) {
               "upstream narrow has 2 calls in flight, which is the limit (upstream.max_calls)");
   }
   EXPECT_EQ(upstream.calls(), 2);
-  go.release();
   first.HalfClose();
   EXPECT_TRUE(first.Finish().status.ok());
   EXPECT_TRUE(Ask(std::nullopt, Request("x"), {.method = kPassed}).status.ok());
-  go.release();
   second.HalfClose();
   EXPECT_TRUE(second.Finish().status.ok());
   EXPECT_TRUE(AliveSoon("nothing"));
@@ -166,9 +165,12 @@ TEST_F(ProxyLimitsTest, RequestOverTheLimitIsAnErrorAndTheUpstreamsCallIsCancell
   options.config.session.max_state_bytes = 1000;
   ServeBefore({}, options);
   upstream.On(kEcho, NeverAnswer);
-  EXPECT_EQ(Ask(std::nullopt, Bytes(kMiB), {.method = kEcho}).status.error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (const char* method : {kEcho, kKnown}) {
+    EXPECT_EQ(Ask(std::nullopt, Bytes(kMiB), {.method = method}).status.error_code(),
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
   EXPECT_TRUE(InProgressSoon(0));
+  EXPECT_EQ(upstream.calls(kKnown), 0);
 }
 
 // gRPC's limit on metadata is 8 KiB together.

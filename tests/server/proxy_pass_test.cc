@@ -142,18 +142,20 @@ TEST_F(ProxyPassTest, UpstreamMayEndBeforeTheClientHasSaidAll) {
 
 TEST_F(ProxyPassTest, MetadataGoesBothWaysWithBytesAndRepeatedNamesInTheirOrder) {
   ServeBefore();
-  upstream.On(kEcho, [](UpstreamCall& call) {
-    call.Read();
-    call.SendMetadata(kManyEntries);
-    call.Write("x");
-    call.Finish(grpc::Status::OK, kManyEntries);
-  });
-  const Heard heard = HearBoth(kEcho, {"x"}, kManyEntries);
-  EXPECT_EQ(heard.trailers, kManyEntries);
-  EXPECT_EQ(heard.metadata, kManyEntries);
-  Entries seen = heard.seen;
-  seen.erase("user-agent");
-  EXPECT_EQ(seen, kManyEntries);
+  for (const char* method : {kEcho, kKnown}) {
+    upstream.On(method, [](UpstreamCall& call) {
+      call.Read();
+      call.SendMetadata(kManyEntries);
+      call.Write("x");
+      call.Finish(grpc::Status::OK, kManyEntries);
+    });
+    const Heard heard = HearBoth(method, {"x"}, kManyEntries);
+    EXPECT_EQ(heard.trailers, kManyEntries);
+    EXPECT_EQ(heard.metadata, kManyEntries);
+    Entries seen = heard.seen;
+    seen.erase("user-agent");
+    EXPECT_EQ(seen, kManyEntries);
+  }
 }
 
 TEST_F(ProxyPassTest, EveryStatusCodeWithItsMessageDetailsAndTrailers) {
@@ -172,6 +174,19 @@ TEST_F(ProxyPassTest, EveryStatusCodeWithItsMessageDetailsAndTrailers) {
       EXPECT_EQ(heard.messages, before);
       EXPECT_EQ(heard.trailers.count("x-t-bin"), 1u);
     }
+  }
+}
+
+TEST_F(ProxyPassTest, EveryStatusCodeOfAMethodThatIsKnownToBeUnary) {
+  ServeBefore();
+  for (int code = 1; code <= 16; ++code) {
+    const grpc::Status status(static_cast<grpc::StatusCode>(code), absl::StrCat("it is ", code),
+                              "details");
+    upstream.On(kKnown, EndWith(status, {{"x-t", "1"}, {"x-t-bin", "\xff"}}));
+    const Heard heard = HearBoth(kKnown, {"x"});
+    EXPECT_EQ(heard.code, code);
+    EXPECT_EQ(heard.details, "details");
+    EXPECT_EQ(heard.trailers.count("x-t-bin"), 1u);
   }
 }
 

@@ -1,6 +1,8 @@
 // Calls at the same time: one computation, everybody's own deadline, nothing that waits needlessly.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -41,6 +43,14 @@ TEST_F(ConcurrencyTest, EqualCallsAtOnceShareOneComputation) {
   EXPECT_EQ(Hear(calls), (Heard{{"miss v1", 1}, {"coalesced v1", kMany - 1}}));
   EXPECT_EQ(Info(session), "misses 8, coalesced 7, computations 1, currsize 1");
   EXPECT_EQ(Get(session, "x"), "hit v1");
+}
+
+// So that a hit gets the CPU at once that a computation had.
+TEST_F(ConcurrencyTest, ComputationsAreNicerThanWhatAnswers) {
+  Serve();
+  lab.On("x", [](Computing&) { return absl::StrCat(getpriority(PRIO_PROCESS, 0)); });
+  EXPECT_EQ(Get(Open("a"), "x"),
+            absl::StrCat("miss ", std::min(19, getpriority(PRIO_PROCESS, 0) + 5)));
 }
 
 TEST_F(ConcurrencyTest, WithoutCoalescingEachComputesAndOneIsStored) {

@@ -1,8 +1,13 @@
 #include "memod/tests/testing/upstream_test.h"
 
+#include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/create_channel.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace memod {
 namespace {
@@ -12,6 +17,26 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& target) {
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// Of the service that kKnown is of; the file's name.
+std::string WriteDescriptorSet() {
+  google::protobuf::FileDescriptorSet set;
+  auto& file = *set.add_file();
+  file.set_name("known.proto");
+  file.set_package("upstream.v1");
+  file.set_syntax("proto3");
+  file.add_message_type()->set_name("Any");
+  auto& service = *file.add_service();
+  service.set_name("Known");
+  auto& method = *service.add_method();
+  method.set_name("Get");
+  method.set_input_type(".upstream.v1.Any");
+  method.set_output_type(".upstream.v1.Any");
+  const std::string path = absl::StrCat(testing::TempDir(), "/known-", getpid(), ".binpb");
+  std::ofstream out(path, std::ios::binary);
+  EXPECT_TRUE(set.SerializeToOstream(&out)) << path;
+  return path;
 }
 
 }  // namespace
@@ -46,6 +71,7 @@ void UpstreamTest::ServeBefore(std::vector<MethodConfig> methods, ServeOptions o
   config.where = "memod.toml:1";
   config.target = upstream.target();
   config.methods = std::move(methods);
+  config.descriptor_set = WriteDescriptorSet();
   options.config.upstreams.push_back(std::move(config));
   Serve(options);
 }

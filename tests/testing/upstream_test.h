@@ -22,9 +22,11 @@
 namespace memod {
 
 // Methods of the upstream: one that computes what the lab says (probe.h) from the same messages as
-// Probe's, and one that nobody has said anything of.
+// Probe's, one that nobody has said anything of, and one of which memod's descriptor set says that it
+// is unary.
 inline constexpr char kRemote[] = "/upstream.v1.Slow/Compute";
 inline constexpr char kEcho[] = "/upstream.v1.Plain/Echo";
+inline constexpr char kKnown[] = "/upstream.v1.Known/Get";
 
 class UpstreamTest : public ServerTest {
  protected:

@@ -48,7 +48,7 @@ def memcached(megabytes=1024):
 @contextlib.contextmanager
 def upstream():
     """The bare gRPC service; on the CPU of the clients, so that what is before it has its own."""
-    with Process([PROGRAMS / "unary_benchmark", "--serve-bare"], CLIENT_CPU) as process:
+    with Process([PROGRAMS / "unary_benchmark", "--serve-bare", 64, CLIENT_CPU], CLIENT_CPU) as process:
         process.port = int(process.wait_until(process.output, "port"))
         process.address = f"{HERE}:{process.port}"
         yield process

@@ -8,7 +8,7 @@ import entry_bytes
 import functools_hit
 import load
 import peers
-from harness import pinning, run_program
+from harness import PROGRAMS, pinning, run_program
 from table import Line, Target
 
 
@@ -25,6 +25,7 @@ PIPELINED = "pipelined hits, 64 per message"
 PIPELINED_MORE = "pipelined hits, 256 per message"
 LRU = "MemoCache"
 PASSED = "passed through, 64 callers"
+UNDESCRIBED = "calls/s, of a kind that memod is not told"
 ENTRY = "beyond key and value"
 
 LINES = [
@@ -33,15 +34,16 @@ LINES = [
     Line("2", "unary hits, one caller", "p99 us", "bare gRPC", at_most(1.1)),
     Line("3", HIT, "server CPU us/hit", "bare gRPC", at_most(1.05)),
     Line("4", PIPELINED, "hits/s", "Redis", at_least(2.0)),
-    Line("4", PIPELINED, "hits/CPU-s", "Redis", at_least(2.0)),
+    Line("4", PIPELINED, "hits per CPU-second", "Redis", at_least(2.0)),
     Line("5", PIPELINED_MORE, "hits/s", "Redis", at_least(4.0)),
-    Line("5", PIPELINED_MORE, "hits/s", "bare echo stream", at_least(0.8)),
+    Line("5", PIPELINED_MORE, "hits/s", "bare stream", at_least(0.8)),
     Line("6", LRU, "ns/hit, 128 entries", "LevelDB", at_most(1.0)),
     Line("6", LRU, "ns/hit, 100k entries", "LevelDB", at_most(1.0)),
     Line("6", LRU, "ns/hit, 1M entries", "LevelDB", at_most(1.0)),
     Line("7", LRU, "ns/hit, 128 entries", "functools.lru_cache", at_most(1.0)),
     Line("8", PASSED, "calls/s", "HAProxy", at_least(0.7)),
     Line("8", PASSED, "calls/s", "nginx", at_least(1.2)),
+    Line("8", PASSED, UNDESCRIBED, "HAProxy"),
     Line("9", "remembered, 64 callers", "calls/s", "HAProxy", at_least(1.5)),
     Line("10", "unary hits", "hits/s, 64 KiB", "bare gRPC", at_least(1.0)),
     Line("10", "unary hits", "hits/s, 1 MiB", "bare gRPC", at_least(1.0)),
@@ -52,8 +54,10 @@ LINES = [
     ],
     Line("12", "10,000 equal calls at once", "computations", "one", Target("=", 1.0)),
     Line("12", "10,000 equal calls at once", "ms", "100 ms + 10,000 hits", at_most(1.2)),
-    Line("13", "hosted misses", "us/call", "bare gRPC", at_most(1.5)),
+    Line("13", "hosted misses", "us/call, empty method computed", "bare gRPC", at_most(1.5)),
     Line("14", "hits beside a session that computes", "p99 us", "without misses", at_most(2.0)),
+    Line("close", "a session of a million entries", "p99 of hits while 1M entries close, us", "before", at_most(1.2)),
+    Line("close", "a session of a million entries", "seconds until the memory is back", "allowed", at_most(1.0)),
     Line("15", "SlowAdder.Calculate, 2 s delay", "ms, second call", "first call"),
     Line("15", "Dataset.Correlate", "ms, remembered", "computed"),
 ]
@@ -115,17 +119,22 @@ def passed_through(effort):
             "HAProxy": stack.enter_context(peers.haproxy(upstream.address)),
             "nginx": stack.enter_context(peers.nginx(upstream.address)),
         }
-        memod = stack.enter_context(peers.memod(upstream_of(upstream)))
+        memod = stack.enter_context(peers.memod(upstream_of(upstream, DESCRIBED)))
+        stranger = stack.enter_context(peers.memod(upstream_of(upstream)))
         for _ in range(effort.rounds):
             for name, proxy in proxies.items():
                 ours = echo_calls(memod, effort)
                 pairs.append(pair("8", "calls/s", ours, echo_calls(proxy, effort), name))
+            ours = echo_calls(stranger, effort)
+            pairs.append(pair("8", UNDESCRIBED, ours, echo_calls(proxies["HAProxy"], effort), "HAProxy"))
     return pairs
 
 
-def upstream_of(upstream):
-    return f'[[upstream]]\nname = "echo"\ntarget = "{upstream.address}"\n'
+def upstream_of(upstream, more=""):
+    return f'[[upstream]]\nname = "echo"\ntarget = "{upstream.address}"\n{more}'
 
+
+DESCRIBED = f'descriptor_set = "{PROGRAMS / "echo.binpb"}"\n'
 
 REMEMBERED = f"""
   [[upstream.method]]
@@ -138,7 +147,7 @@ REMEMBERED = f"""
 
 def remembered(effort):
     with peers.upstream() as upstream, peers.haproxy(upstream.address) as haproxy:
-        with peers.memod(upstream_of(upstream) + REMEMBERED) as memod:
+        with peers.memod(upstream_of(upstream, REMEMBERED)) as memod:
             return [
                 pair("9", "calls/s", echo_calls(memod, effort), echo_calls(haproxy, effort), "HAProxy")
                 for _ in range(effort.rounds)
@@ -170,5 +179,6 @@ MEASUREMENTS = [
     program("coalesce_benchmark", "12", peer=peers.memod),
     program("unary_benchmark", "13"),
     program("neighbour_benchmark", "14", peer=peers.memod),
+    program("close_benchmark", "close", rounds=0.2),
     program("seeds_benchmark", "15", rounds=0, peer=peers.memod),
 ]

@@ -114,7 +114,7 @@ class PageTest(unittest.TestCase):
         self.assertIn("1 of 1", filled)
 
     def test_every_row_is_explained(self):
-        headings = re.findall(r"(?m)^\*\*([\d, ]+)\*\*", page.TEXT.read_text())
+        headings = re.findall(r"(?m)^\*\*([\w, ]+)\*\*", page.TEXT.read_text())
         self.assertEqual(sorted(", ".join(headings).split(", ")), sorted(main.ROWS))
 
 

@@ -108,7 +108,7 @@ def figure(value):
         return f"{value:,.0f}"
     if value >= 10:
         return f"{value:.1f}"
-    return f"{value:.2f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 HEAD = ["row", "what", "against", "memod", "other", "ratio", "quartiles", "target", ""]
