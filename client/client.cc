@@ -4,8 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "memod/client/connections.h"
-#include "memod/client/holding_stream.h"
+#include "memod/client/servers.h"
 #include "memod/client/session.h"
 
 namespace memod {
@@ -41,37 +40,46 @@ absl::Status AwaitConnected(const Connections& to) {
 }  // namespace
 
 absl::StatusOr<Client> Client::Connect(const std::string& target, ClientOptions options) {
-  auto connections = std::make_shared<const Connections>(target, std::move(options));
-  if (absl::Status connected = AwaitConnected(*connections); !connected.ok()) return connected;
-  connections->calls->GetState(/*try_to_connect=*/true);  // ready by the first call
-  return Client(std::move(connections));
+  return Connect(std::vector<std::string>{target}, std::move(options));
 }
 
-Client::Client(std::shared_ptr<const Connections> connections)
-    : connections_(std::move(connections)) {}
+absl::StatusOr<Client> Client::Connect(const std::vector<std::string>& targets,
+                                       ClientOptions options) {
+  absl::Status connected = absl::InvalidArgumentError("no server is given to connect to");
+  if (targets.empty()) return connected;
+  auto servers = std::make_shared<const Servers>(targets, options);
+  for (size_t place = 0; place < servers->size(); ++place) {
+    connected = AwaitConnected(servers->at(place));
+    if (!connected.ok()) continue;
+    servers->at(place).calls->GetState(/*try_to_connect=*/true);  // ready by the first call
+    return Client(std::move(servers), place);
+  }
+  return connected;
+}
 
-std::shared_ptr<grpc::Channel> Client::channel() const { return connections_->calls; }
+Client::Client(std::shared_ptr<const Servers> servers, size_t first)
+    : servers_(std::move(servers)), first_(first) {}
+
+std::shared_ptr<grpc::Channel> Client::channel() const { return servers_->at(first_).calls; }
 
 absl::StatusOr<SessionHandle> Client::OpenSession(const google::protobuf::Message& state,
                                                   SessionEvents events) const {
-  memo::v1::OpenSessionRequest request;
-  *request.mutable_state() = PackState(state);
-  return Open(std::move(request), std::move(events));
+  return Open(PackState(state), std::move(events));
 }
 
 absl::StatusOr<SessionHandle> Client::OpenSession(SessionEvents events) const {
-  return Open({}, std::move(events));
+  return Open(std::nullopt, std::move(events));
 }
 
-absl::StatusOr<SessionHandle> Client::Open(memo::v1::OpenSessionRequest request,
+absl::StatusOr<SessionHandle> Client::Open(std::optional<google::protobuf::Any> state,
                                            SessionEvents events) const {
-  const absl::Time deadline = absl::Now() + absl::FromChrono(connections_->options.call_timeout);
-  auto session = std::make_unique<SessionHandle::Session>(
-      connections_,
-      HoldingStream::Start(connections_->streams, std::move(request), std::move(events)));
-  absl::StatusOr<memo::v1::Opened> opened = session->stream->AwaitOpened(deadline);
-  if (!opened.ok()) return opened.status();
-  session->opened = *std::move(opened);
+  const absl::Time deadline = absl::Now() + absl::FromChrono(servers_->options().call_timeout);
+  const auto keeper =
+      std::make_shared<SessionKeeper>(servers_, std::move(state), std::move(events));
+  auto session = std::make_unique<SessionHandle::Session>(keeper);
+  if (absl::Status opened = keeper->Open(deadline); !opened.ok()) return opened;
+  session->channel = std::make_shared<SessionChannel>(servers_->at(first_).calls,
+                                                      [keeper] { return keeper->calls(); });
   return SessionHandle(std::move(session));
 }
 

@@ -15,21 +15,27 @@
 //   // `session` goes out of scope: the server forgets all of it.
 #pragma once
 
+#include <google/protobuf/any.pb.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "memod/client/session_handle.h"
 
 namespace memod {
+
+class Servers;
 
 struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;  // null: plaintext
@@ -39,6 +45,10 @@ struct ClientOptions {
   // Of OpenSession, which includes building the instance, and of a SessionHandle's own calls; not
   // of calls on its channel, whose deadlines are the caller's.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(30);
+
+  // How long a session whose connection or server is lost is reconnected, with pauses of up to 2 s,
+  // before it counts as lost. 0: not at all, nor does it leave a server that is about to stop.
+  std::chrono::milliseconds reconnect_timeout = std::chrono::minutes(1);
 
   // A connection that was silent for `keepalive_time` is asked whether it lives, and given up after
   // another `keepalive_timeout`: a server that vanished is noticed within their sum.
@@ -53,21 +63,41 @@ struct ClientOptions {
 // time, possibly before OpenSession has returned. None is told, or still being told, once the
 // handle was closed or destroyed; doing that from within an event is allowed.
 struct SessionEvents {
-  // The server is about to stop. Calls still work; open the next session elsewhere.
+  // The server is about to stop. Calls still work; the session moves to another server that takes
+  // it, which `reopened` tells.
   std::function<void()> draining;
-  // The server let go of the session, or cannot be reached any more; why. Told once, and last.
+  // The session was disconnected, and is held again: all is as it was.
+  std::function<void()> resumed;
+  // The session is a new one now, with the same state: another handle, nothing remembered.
+  std::function<void()> reopened;
+  // The session is gone and will not be reconnected; why. Told once, and last. It was closed on the
+  // server's side, cannot be opened anew, or no server was reached in time.
   std::function<void(const absl::Status&)> lost;
 };
 
-// Connections to one memod server: one for calls, and one of its own for the streams that hold
-// sessions, so that nothing that goes wrong with a call can end a session. Thread-safe. Copies
+// Connections to memod servers, two to each: one for calls, and one of its own for the streams that
+// hold sessions, so that nothing that goes wrong with a call can end a session. Thread-safe. Copies
 // share the connections, which last as long as any copy or any session opened by one.
+//
+// A session is on one of the servers, its calls with it. Sessions begin on the servers in turn.
+// Calls on SessionHandle::channel():
+//   - When the server is about to stop, the session is opened on another one first. Then new calls
+//     go there, and those under way end where they are: none fails.
+//   - When the connection is lost, calls under way end with UNAVAILABLE; they may have been
+//     computed. gRPC makes those again of which it knows that they never left, or were refused by a
+//     server that stops.
+//   - Until the session is reconnected, calls fail as its former server answers them: with
+//     UNAVAILABLE if that cannot be reached, with NOT_FOUND (memo-error: SESSION_NOT_FOUND) if it
+//     was restarted. The latter were never computed.
 class Client {
  public:
   // `target` as gRPC takes it: "127.0.0.1:7070", "dns:///memod:7070", "unix:/run/memod.sock".
   //
   // Errors: UNAVAILABLE: nothing there that speaks gRPC; DEADLINE_EXCEEDED: no answer in time.
   static absl::StatusOr<Client> Connect(const std::string& target, ClientOptions options = {});
+  // Several servers that host the same; one must be there. INVALID_ARGUMENT: none is given.
+  static absl::StatusOr<Client> Connect(const std::vector<std::string>& targets,
+                                        ClientOptions options = {});
 
   // Opens a session on the hosted class that takes states of this type. An Any is sent as it is.
   // Blocks until the server has built the instance; do not call it on one of gRPC's threads.
@@ -78,15 +108,17 @@ class Client {
   // Opens a session without an instance.
   absl::StatusOr<SessionHandle> OpenSession(SessionEvents events = {}) const;
 
-  // For calls that need no session. Sessions' channels share its connection.
+  // For calls that need no session, to the first server that was there. The channels of sessions
+  // on it share its connection.
   std::shared_ptr<grpc::Channel> channel() const;
 
  private:
-  explicit Client(std::shared_ptr<const Connections> connections);
-  absl::StatusOr<SessionHandle> Open(memo::v1::OpenSessionRequest request,
+  Client(std::shared_ptr<const Servers> servers, size_t first);
+  absl::StatusOr<SessionHandle> Open(std::optional<google::protobuf::Any> state,
                                      SessionEvents events) const;
 
-  std::shared_ptr<const Connections> connections_;
+  std::shared_ptr<const Servers> servers_;
+  size_t first_;
 };
 
 }  // namespace memod

@@ -7,6 +7,9 @@
 #include <vector>
 
 namespace memod {
+
+using memo::v1::SessionService;
+
 namespace {
 
 grpc::ChannelArguments Arguments(const ClientOptions& options) {
@@ -17,6 +20,9 @@ grpc::ChannelArguments Arguments(const ClientOptions& options) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // Without this pings stop after two, and a frozen server is never noticed.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // A server that comes back is found soon; gRPC's own pauses grow to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   return arguments;
 }
 
@@ -34,7 +40,8 @@ ClientOptions WithCredentials(ClientOptions options) {
 // Adds the handle when a call is made, which needs no interceptor in the call itself.
 class HandleAdder final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  explicit HandleAdder(std::string handle) : handle_(std::move(handle)) {}
+  HandleAdder(std::string handle, std::shared_ptr<const void> kept)
+      : handle_(std::move(handle)), kept_(std::move(kept)) {}
 
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo* info) override {
@@ -44,6 +51,20 @@ class HandleAdder final : public grpc::experimental::ClientInterceptorFactoryInt
 
  private:
   const std::string handle_;
+  const std::shared_ptr<const void> kept_;
+};
+
+// A call of the session service that nobody waits for; gone once it has ended.
+template <typename Request, typename Response>
+struct OwnCall {
+  OwnCall(const std::string& handle, std::chrono::milliseconds timeout) {
+    context.AddMetadata("memo-session", handle);
+    context.set_deadline(std::chrono::system_clock::now() + timeout);
+  }
+
+  grpc::ClientContext context;
+  Request request;
+  Response response;
 };
 
 }  // namespace
@@ -55,13 +76,35 @@ Connections::Connections(std::string target, ClientOptions options)
                                         ArgumentsOfStreams(this->options))),
       calls(grpc::CreateCustomChannel(this->target, this->options.credentials,
                                       Arguments(this->options))),
-      service(memo::v1::SessionService::NewStub(calls)) {}
+      service(SessionService::NewStub(calls)) {}
 
-std::shared_ptr<grpc::Channel> Connections::CallsOf(const std::string& handle) const {
+std::shared_ptr<grpc::Channel> Connections::CallsOf(const std::string& handle,
+                                                    std::shared_ptr<const void> kept) const {
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
-  factories.push_back(std::make_unique<HandleAdder>(handle));
+  factories.push_back(std::make_unique<HandleAdder>(handle, std::move(kept)));
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       target, options.credentials, Arguments(options), std::move(factories));
+}
+
+void Connections::ReachCalls(const std::string& handle, std::function<void()> then) const {
+  using Asking = OwnCall<memo::v1::GetCacheInfoRequest, memo::v1::GetCacheInfoResponse>;
+  auto asking = std::make_shared<Asking>(handle, options.connect_timeout);
+  asking->context.set_wait_for_ready(true);
+  service->async()->GetCacheInfo(&asking->context, &asking->request, &asking->response,
+                                 [asking, then = std::move(then)](const grpc::Status&) { then(); });
+}
+
+void Connections::CloseSoon(const std::string& handle) const {
+  using Closing = OwnCall<memo::v1::CloseSessionRequest, memo::v1::CloseSessionResponse>;
+  auto closing = std::make_shared<Closing>(handle, options.call_timeout);
+  // Beside the calls, whose connection this must not send looking for a server that is gone.
+  SessionService::NewStub(streams)->async()->CloseSession(
+      &closing->context, &closing->request, &closing->response, [closing](const grpc::Status&) {});
+}
+
+void Connections::ConnectNow() const {
+  grpc::experimental::ChannelResetConnectionBackoff(streams.get());
+  grpc::experimental::ChannelResetConnectionBackoff(calls.get());
 }
 
 google::protobuf::Any PackState(const google::protobuf::Message& state) {

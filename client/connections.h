@@ -1,4 +1,4 @@
-// What a Client and its sessions share. Internal to the library.
+// The connections to one server, which a Client and its sessions share. Internal to the library.
 #pragma once
 
 #include <google/protobuf/any.pb.h>
@@ -6,6 +6,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,8 +22,18 @@ namespace memod {
 struct Connections {
   Connections(std::string target, ClientOptions options);
 
-  // A channel over the connection of calls that adds `handle` to each of them.
-  std::shared_ptr<grpc::Channel> CallsOf(const std::string& handle) const;
+  // A channel over the connection of calls that adds `handle` to each of them. It keeps `kept`, as
+  // do calls made on it, until their contexts are destroyed.
+  std::shared_ptr<grpc::Channel> CallsOf(const std::string& handle,
+                                         std::shared_ptr<const void> kept) const;
+
+  // Runs `then` once the connection of calls has led to the server, or connect_timeout is over.
+  // Neither waits.
+  void ReachCalls(const std::string& handle, std::function<void()> then) const;
+  // Asks the server to close a session, and does not wait for the answer.
+  void CloseSoon(const std::string& handle) const;
+  // gRPC is not to wait with connecting because it failed before.
+  void ConnectNow() const;
 
   // One of the session service's own calls, for the session of `handle`.
   template <typename Request, typename Response>

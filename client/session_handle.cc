@@ -17,6 +17,21 @@ absl::StatusOr<ReleaseReceipt> ReceiptOf(absl::StatusOr<Response> response) {
   return std::move(*response->mutable_receipt());
 }
 
+template <typename Method, typename Request>
+auto CallOn(const Seat& seat, Method method, const Request& request) {
+  return seat.server().Call(method, seat.opened.handle(), request);
+}
+
+// Where the session is now; again if that was not where it is any more.
+template <typename Method, typename Request>
+auto Call(const SessionKeeper& keeper, Method method, const Request& request) {
+  for (;;) {
+    const std::shared_ptr<Seat> seat = keeper.seat();
+    auto answer = CallOn(*seat, method, request);
+    if (answer.ok() || keeper.seat() == seat) return answer;
+  }
+}
+
 }  // namespace
 
 SessionHandle::SessionHandle(std::unique_ptr<Session> session) : session_(std::move(session)) {}
@@ -24,29 +39,31 @@ SessionHandle::SessionHandle(SessionHandle&& other) noexcept = default;
 SessionHandle& SessionHandle::operator=(SessionHandle&& other) noexcept = default;
 SessionHandle::~SessionHandle() = default;
 
-const std::string& SessionHandle::id() const { return session_->opened.session_id(); }
-const std::string& SessionHandle::handle() const { return session_->opened.handle(); }
-absl::Status SessionHandle::status() const { return session_->stream->status(); }
-bool SessionHandle::draining() const { return session_->stream->draining(); }
+std::string SessionHandle::id() const { return session_->keeper->seat()->opened.session_id(); }
+std::string SessionHandle::handle() const { return session_->keeper->seat()->opened.handle(); }
+absl::Status SessionHandle::status() const { return session_->keeper->status(); }
+bool SessionHandle::draining() const { return session_->keeper->draining(); }
 
-std::shared_ptr<grpc::Channel> SessionHandle::channel() const {
-  std::call_once(session_->channel_made,
-                 [this] { session_->channel = session_->connections->CallsOf(handle()); });
-  return session_->channel;
-}
+std::shared_ptr<grpc::ChannelInterface> SessionHandle::channel() const { return session_->channel; }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf::Message& state) {
   memo::v1::UpdateStateRequest request;
   *request.mutable_state() = PackState(state);
-  return ReceiptOf(
-      session_->connections->Call(&SessionService::Stub::UpdateState, handle(), request));
+  for (;;) {
+    const std::shared_ptr<Seat> seat = session_->keeper->seat();
+    auto receipt = ReceiptOf(CallOn(*seat, &SessionService::Stub::UpdateState, request));
+    if (receipt.ok() ? session_->keeper->KeepState(request.state(), seat)
+                     : session_->keeper->seat() == seat) {
+      return receipt;
+    }
+    // It moved meanwhile, and took the former state along.
+  }
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::ClearCache(const std::string& method) {
   memo::v1::ClearCacheRequest request;
   request.set_method(method);
-  return ReceiptOf(
-      session_->connections->Call(&SessionService::Stub::ClearCache, handle(), request));
+  return ReceiptOf(Call(*session_->keeper, &SessionService::Stub::ClearCache, request));
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
@@ -54,22 +71,24 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
   memo::v1::ForgetRequest forget;
   forget.set_method(method);
   forget.set_request(request.SerializeAsString());
-  return ReceiptOf(session_->connections->Call(&SessionService::Stub::Forget, handle(), forget));
+  return ReceiptOf(Call(*session_->keeper, &SessionService::Stub::Forget, forget));
 }
 
 absl::StatusOr<memo::v1::GetCacheInfoResponse> SessionHandle::GetCacheInfo(
     const std::string& method) const {
   memo::v1::GetCacheInfoRequest request;
   request.set_method(method);
-  return session_->connections->Call(&SessionService::Stub::GetCacheInfo, handle(), request);
+  return Call(*session_->keeper, &SessionService::Stub::GetCacheInfo, request);
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Close() {
   // Released first, so that the end that this call brings about is not told as a loss.
-  if (absl::Status before = session_->stream->Release(); !before.ok()) return before;
-  auto receipt = ReceiptOf(session_->connections->Call(&SessionService::Stub::CloseSession,
-                                                       handle(), memo::v1::CloseSessionRequest()));
-  session_->stream->Cancel();
+  const absl::Status before = session_->keeper->Release();
+  auto receipt = before.ok() ? ReceiptOf(CallOn(*session_->keeper->seat(),
+                                                &SessionService::Stub::CloseSession,
+                                                memo::v1::CloseSessionRequest()))
+                             : absl::StatusOr<ReleaseReceipt>(before);
+  session_->keeper->LetGo();
   return receipt;
 }
 

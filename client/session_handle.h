@@ -1,8 +1,8 @@
-// A session, held: as long as the handle lives, the server keeps what it remembers for it.
+// A session, held: as long as the handle lives, a server keeps what it remembers for it.
 #pragma once
 
 #include <google/protobuf/message.h>
-#include <grpcpp/channel.h>
+#include <grpcpp/impl/channel_interface.h>
 
 #include <memory>
 #include <string>
@@ -13,10 +13,13 @@
 
 namespace memod {
 
-struct Connections;
-
 // Comes from Client::OpenSession. Destroying it ends the session without waiting for the server;
-// so does the end of the process, however it ends. It may outlive its Client.
+// so does the end of the process, however it ends, where the server has no resume window. It may
+// outlive its Client.
+//
+// A session that loses its connection or its server is reconnected, as ClientOptions say: resumed as
+// it was where the server still has it, else opened anew with its state on a server that takes it.
+// What was remembered is then gone, and its name and handle are new.
 //
 // Thread-safe, but for moving and destroying. A handle that was moved from may only be assigned to
 // or destroyed. The calls to the server block, at most for ClientOptions::call_timeout.
@@ -26,20 +29,21 @@ class [[nodiscard]] SessionHandle {
   SessionHandle& operator=(SessionHandle&& other) noexcept;
   ~SessionHandle();
 
-  // The public name of the session, in the server's logs and at its admin port.
-  const std::string& id() const;
-  // A secret: whoever sends it as `memo-session` is the session.
-  const std::string& handle() const;
+  // The public name of the session as it is now, in the server's logs and at its admin port.
+  std::string id() const;
+  // A secret: whoever sends it as `memo-session` is the session as it is now.
+  std::string handle() const;
 
-  // For stubs of your own: adds the handle to every call. Shares the connection of all calls of the
-  // Client. Made on first use, then always the same; it stays when the handle goes, and calls on it
-  // then end with NOT_FOUND.
-  std::shared_ptr<grpc::Channel> channel() const;
+  // For stubs of your own, which may be kept: makes each call where the session is then, with the
+  // handle that it has there, over the connection of all calls of the Client. Always the same; it
+  // stays when the handle goes, and calls on it then end with NOT_FOUND. client.h says what becomes
+  // of calls when a server stops or is lost.
+  std::shared_ptr<grpc::ChannelInterface> channel() const;
 
-  // OK while the session is held. Then why it is not: what SessionEvents::lost is told, or
-  // FAILED_PRECONDITION after Close.
+  // OK while the session is held. Then why it is not: the loss of its stream, while it is being
+  // reconnected; what SessionEvents::lost is told; or FAILED_PRECONDITION after Close.
   absl::Status status() const;
-  // The server said that it is about to stop.
+  // The server said that it is about to stop, and the session has not left it yet.
   bool draining() const;
 
   // Replaces the state, and thereby starts an empty cache. Returns what the former one held.

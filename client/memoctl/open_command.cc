@@ -1,6 +1,7 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <utility>
@@ -65,6 +66,8 @@ absl::StatusOr<Client> ConnectTo(const CommandOptions& options) {
   client_options.arguments = options.transport.arguments;
   client_options.connect_timeout = absl::ToChronoMilliseconds(options.timeout);
   client_options.call_timeout = client_options.connect_timeout;
+  // The handle that was printed is not to become another.
+  client_options.reconnect_timeout = std::chrono::milliseconds::zero();
   return Client::Connect(options.server, std::move(client_options));
 }
 

@@ -19,6 +19,7 @@ class LostServerTest : public testing::Test {
  protected:
   // A session whose loss is waited for with AwaitLoss.
   SessionHandle Open(ClientOptions options = {}) {
+    options.reconnect_timeout = std::chrono::milliseconds::zero();
     SessionEvents events;
     events.lost = [this](const absl::Status& status) {
       why_ = status;

@@ -34,10 +34,16 @@ class SessionHandleTest : public testing::Test {
   Client Connect(ClientOptions options = {}) {
     return Client::Connect(server.address(), std::move(options)).value();
   }
+  // Of a client that takes every loss as final.
+  Client ConnectOnce() {
+    ClientOptions options;
+    options.reconnect_timeout = std::chrono::milliseconds::zero();
+    return Connect(std::move(options));
+  }
   static std::unique_ptr<SessionHandle> Hold(absl::StatusOr<SessionHandle> session) {
     return std::make_unique<SessionHandle>(std::move(session).value());
   }
-  static grpc::Status Calculate(const std::shared_ptr<grpc::Channel>& channel) {
+  static grpc::Status Calculate(const std::shared_ptr<grpc::ChannelInterface>& channel) {
     grpc::ClientContext context;
     CalculateRequest request;
     CalculateResponse response;
@@ -187,7 +193,7 @@ TEST_F(SessionHandleTest, OwnCallsCarryTheHandleAndReturnReceipts) {
 
 TEST_F(SessionHandleTest, CloseReturnsTheReceiptAndIsNoLoss) {
   Told told;
-  auto session = Hold(Connect().OpenSession(told.OnLost()));
+  auto session = Hold(ConnectOnce().OpenSession(told.OnLost()));
   EXPECT_EQ(session->Close().value().entries(), 3);
   EXPECT_TRUE(server.sessions.AwaitOpen(0));
   EXPECT_EQ(session->status().code(), StatusCode::kFailedPrecondition);
@@ -206,7 +212,7 @@ TEST_F(SessionHandleTest, CloseLetsGoOfTheSessionAlsoWhenTheServerIsGone) {
 
 TEST_F(SessionHandleTest, LossIsToldOnceWithItsReason) {
   Told told;
-  const auto session = Hold(Connect().OpenSession(told.OnLost()));
+  const auto session = Hold(ConnectOnce().OpenSession(told.OnLost()));
   server.sessions.End("s1", {grpc::StatusCode::ABORTED, "closed by an administrator"});
   ASSERT_TRUE(told.Wait());
   EXPECT_EQ(told.why, absl::AbortedError("closed by an administrator"));
@@ -217,7 +223,7 @@ TEST_F(SessionHandleTest, LossIsToldOnceWithItsReason) {
 
 TEST_F(SessionHandleTest, StreamThatEndsInOrderIsALossToo) {
   Told told;
-  const auto session = Hold(Connect().OpenSession(told.OnLost()));
+  const auto session = Hold(ConnectOnce().OpenSession(told.OnLost()));
   server.sessions.End("s1", grpc::Status::OK);
   ASSERT_TRUE(told.Wait());
   EXPECT_EQ(told.why.code(), StatusCode::kAborted);
@@ -225,7 +231,7 @@ TEST_F(SessionHandleTest, StreamThatEndsInOrderIsALossToo) {
 
 TEST_F(SessionHandleTest, EndOfTheServerIsALossOfEverySession) {
   Told one, two;
-  const Client client = Connect();
+  const Client client = ConnectOnce();
   const auto first = Hold(client.OpenSession(one.OnLost()));
   const auto second = Hold(client.OpenSession(two.OnLost()));
   server.Stop();
