@@ -31,6 +31,7 @@
 #include "memod/server/method_policies.h"
 #include "memod/server/pipeline_service.h"
 #include "memod/server/proxy_service.h"
+#include "memod/server/pulse.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
 #include "memod/server/tls.h"
@@ -211,6 +212,7 @@ struct Server::Parts {
         return std::vector<ReflectionSource>{own};
       });
 
+  Pulse pulse;
   std::atomic<bool> ready{false};
   int port = 0;
   int admin_port = 0;
