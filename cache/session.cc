@@ -151,8 +151,9 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::
   by_id_.emplace(std::move(id), session);
   Guarantee();
   // Within the same step: a Close that finds the session must find its handle, too.
-  MutexLock handles_lock(handles_mutex_);
-  by_handle_.emplace(session->handle(), session);
+  Handles& handles = by_handle_[PartOf(session->handle())];
+  MutexLock handles_lock(handles.mutex);
+  handles.sessions.emplace(session->handle(), session);
   return session;
 }
 
@@ -261,8 +262,9 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
     Guarantee();
   }
   {
-    MutexLock lock(handles_mutex_);
-    by_handle_.erase(session->handle());
+    Handles& handles = by_handle_[PartOf(session->handle())];
+    MutexLock lock(handles.mutex);
+    handles.sessions.erase(session->handle());
   }
   incarnation->cache->Abort(session.get(), &SessionClosed);
   for (const auto& weak : superseded) {
@@ -280,9 +282,10 @@ void SessionTable::CloseAll(CloseReason reason) {
 }
 
 std::shared_ptr<Session> SessionTable::Find(std::string_view handle) const {
-  MutexLock lock(handles_mutex_);
-  const auto it = by_handle_.find(handle);
-  return it == by_handle_.end() ? nullptr : it->second;
+  const Handles& handles = by_handle_[PartOf(handle)];
+  MutexLock lock(handles.mutex);
+  const auto it = handles.sessions.find(handle);
+  return it == handles.sessions.end() ? nullptr : it->second;
 }
 
 std::shared_ptr<Session> SessionTable::FindById(std::string_view id) const {

@@ -5,6 +5,8 @@
 // waiters told, at once. Memory is freed by the reaper.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -195,7 +197,7 @@ class SessionTable {
   Leases& leases() { return leases_; }
 
   // Null if there is none. The only thing here on a call's path; it shares no lock with the rest.
-  std::shared_ptr<Session> Find(std::string_view handle) const ABSL_LOCKS_EXCLUDED(handles_mutex_);
+  std::shared_ptr<Session> Find(std::string_view handle) const;
   std::shared_ptr<Session> FindById(std::string_view id) const ABSL_LOCKS_EXCLUDED(mutex_);
   // At most `count` sessions, in the order of their ids, after the id `after`.
   std::vector<std::shared_ptr<Session>> List(std::string_view after, size_t count) const
@@ -249,20 +251,25 @@ class SessionTable {
   const std::shared_ptr<Incarnation> shared_;
   Leases leases_;
 
-  mutable Mutex handles_mutex_;
+  // By handle, in parts, so that calls of different sessions do not wait for one another. The keys
+  // are the sessions' own handles.
   struct HandleHash {
-    using is_transparent = void;
     size_t operator()(std::string_view handle) const { return SecretHash(handle); }
   };
-  struct HandleEq {
-    using is_transparent = void;
-    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+  struct alignas(64) Handles {
+    mutable Mutex mutex;
+    absl::flat_hash_map<std::string_view, std::shared_ptr<Session>, HandleHash> sessions
+        ABSL_GUARDED_BY(mutex);
   };
-  absl::flat_hash_map<std::string, std::shared_ptr<Session>, HandleHash, HandleEq> by_handle_
-      ABSL_GUARDED_BY(handles_mutex_);
+  // Any character of a handle will do, they are random; but for the last, which has fewer bits.
+  static size_t PartOf(std::string_view handle) {
+    return handle.empty() ? 0 : static_cast<unsigned char>(handle.front()) % kParts;
+  }
+  static constexpr size_t kParts = 64;
+  std::array<Handles, kParts> by_handle_;
 
-  // Lock order: mutex_, then handles_mutex_ or a session's, then that of leases_ or a budget's, then
-  // a cache's.
+  // Lock order: mutex_, then a part's of by_handle_ or a session's, then that of leases_ or a budget's,
+  // then a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
   // Those that sessions share. Weak: the sessions keep them.

@@ -31,6 +31,7 @@
 #include "memod/server/method_policies.h"
 #include "memod/server/pipeline_service.h"
 #include "memod/server/proxy_service.h"
+#include "memod/server/pulse.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
 #include "memod/server/tls.h"
@@ -77,6 +78,8 @@ void SetCommonOptions(const Config& config, grpc::ServerBuilder& builder) {
   // Clients ping as often as they like. Else one that does so without a call, every two hours at
   // most by gRPC's rule for the above, would lose its connection, and all its sessions with it.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  // Which nobody can ask: what it would count costs each call.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
   // A small compressed message can hold a huge one. With decompression off and identity the only
   // encoding, callers get a clean UNIMPLEMENTED.
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
@@ -211,6 +214,7 @@ struct Server::Parts {
         return std::vector<ReflectionSource>{own};
       });
 
+  Pulse pulse;
   std::atomic<bool> ready{false};
   int port = 0;
   int admin_port = 0;
