@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "memod/client/pipeline_calls.h"
 #include "memod/client/session.h"
 
 namespace memod {
@@ -33,6 +34,10 @@ std::shared_ptr<grpc::Channel> SessionHandle::channel() const {
   std::call_once(session_->channel_made,
                  [this] { session_->channel = session_->connections->CallsOf(handle()); });
   return session_->channel;
+}
+
+Pipeline SessionHandle::Pipeline(const PipelineOptions& options) const {
+  return memod::Pipeline(PipelineCalls::Start(session_->connections->calls, handle(), options));
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf::Message& state) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "memo/v1/session.pb.h"
+#include "memod/client/pipeline.h"
 
 namespace memod {
 
@@ -35,6 +36,10 @@ class [[nodiscard]] SessionHandle {
   // Client. Made on first use, then always the same; it stays when the handle goes, and calls on it
   // then end with NOT_FOUND.
   std::shared_ptr<grpc::Channel> channel() const;
+
+  // For many calls at once. Each time another stream, on the same connection; calls on it end with
+  // NOT_FOUND when the handle has gone.
+  memod::Pipeline Pipeline(const PipelineOptions& options = {}) const;
 
   // OK while the session is held. Then why it is not: what SessionEvents::lost is told, or
   // FAILED_PRECONDITION after Close.
