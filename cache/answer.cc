@@ -29,20 +29,20 @@ Answer::Answer(const CacheKey& key, absl::StatusCode code, size_t size, bool has
       hash_(key.hash()),
       key_size_(static_cast<uint32_t>(key.bytes().size())),
       size_(static_cast<uint32_t>(size)) {
-  std::memcpy(reinterpret_cast<char*>(this + 1), key.bytes().data(), key_size_);
+  key.bytes().copy(reinterpret_cast<char*>(this + 1), key_size_);
 }
 
 Answer* Answer::Allocate(const CacheKey& key, absl::StatusCode code, size_t size,
                          std::string_view metadata) {
   void* memory = ::operator new(sizeof(Answer) + key.bytes().size() + size + metadata.size());
   Answer* answer = new (memory) Answer(key, code, size + metadata.size(), !metadata.empty());
-  std::memcpy(answer->payload() + size, metadata.data(), metadata.size());
+  metadata.copy(answer->payload() + size, metadata.size());
   return answer;
 }
 
 Answer::Ref Answer::Copy(const CacheKey& key, std::string_view bytes, const Metadata& metadata) {
   return Make(
-      key, bytes.size(), [&](char* to) { std::memcpy(to, bytes.data(), bytes.size()); }, metadata);
+      key, bytes.size(), [&](char* to) { bytes.copy(to, bytes.size()); }, metadata);
 }
 
 Answer::Ref Answer::OfError(const CacheKey& key, const absl::Status& error) {

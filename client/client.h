@@ -65,14 +65,14 @@ struct ClientOptions {
 struct SessionEvents {
   // The server is about to stop. Calls still work; the session moves to another server that takes
   // it, which `reopened` tells.
-  std::function<void()> draining;
+  std::function<void()> draining = nullptr;
   // The session was disconnected, and is held again: all is as it was.
-  std::function<void()> resumed;
+  std::function<void()> resumed = nullptr;
   // The session is a new one now, with the same state: another handle, nothing remembered.
-  std::function<void()> reopened;
+  std::function<void()> reopened = nullptr;
   // The session is gone and will not be reconnected; why. Told once, and last. It was closed on the
   // server's side, cannot be opened anew, or no server was reached in time.
-  std::function<void(const absl::Status&)> lost;
+  std::function<void(const absl::Status&)> lost = nullptr;
 };
 
 // Connections to memod servers, two to each: one for calls, and one of its own for the streams that

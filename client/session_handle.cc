@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "memod/client/pipeline_calls.h"
 #include "memod/client/session.h"
 
 namespace memod {
@@ -46,6 +47,12 @@ bool SessionHandle::draining() const { return session_->keeper->draining(); }
 
 std::shared_ptr<grpc::ChannelInterface> SessionHandle::channel() const { return session_->channel; }
 
+Pipeline SessionHandle::Pipeline(const PipelineOptions& options) const {
+  const std::shared_ptr<Seat> seat = session_->keeper->seat();
+  return memod::Pipeline(
+      PipelineCalls::Start(seat->server().calls, seat->opened.handle(), options));
+}
+
 absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf::Message& state) {
   memo::v1::UpdateStateRequest request;
   *request.mutable_state() = PackState(state);
@@ -84,10 +91,10 @@ absl::StatusOr<memo::v1::GetCacheInfoResponse> SessionHandle::GetCacheInfo(
 absl::StatusOr<ReleaseReceipt> SessionHandle::Close() {
   // Released first, so that the end that this call brings about is not told as a loss.
   const absl::Status before = session_->keeper->Release();
-  auto receipt = before.ok() ? ReceiptOf(CallOn(*session_->keeper->seat(),
-                                                &SessionService::Stub::CloseSession,
-                                                memo::v1::CloseSessionRequest()))
-                             : absl::StatusOr<ReleaseReceipt>(before);
+  auto receipt =
+      before.ok() ? ReceiptOf(CallOn(*session_->keeper->seat(), &SessionService::Stub::CloseSession,
+                                     memo::v1::CloseSessionRequest()))
+                  : absl::StatusOr<ReleaseReceipt>(before);
   session_->keeper->LetGo();
   return receipt;
 }

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "memo/v1/session.pb.h"
+#include "memod/client/pipeline.h"
 
 namespace memod {
 
@@ -39,6 +40,10 @@ class [[nodiscard]] SessionHandle {
   // stays when the handle goes, and calls on it then end with NOT_FOUND. client.h says what becomes
   // of calls when a server stops or is lost.
   std::shared_ptr<grpc::ChannelInterface> channel() const;
+
+  // For many calls at once. Each time another stream, to where the session is then; when the session
+  // has moved, or the handle has gone, calls on it end with NOT_FOUND.
+  memod::Pipeline Pipeline(const PipelineOptions& options = {}) const;
 
   // OK while the session is held. Then why it is not: the loss of its stream, while it is being
   // reconnected; what SessionEvents::lost is told; or FAILED_PRECONDITION after Close.

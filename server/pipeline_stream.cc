@@ -143,20 +143,18 @@ void PipelineStream::Work() {
     bool begin = false;
     {
       MutexLock lock(mutex_);
-      if (end_ || !has_message_ || !HasRoom()) {
+      // A message is begun in any case: what it cancels makes room.
+      begin = !message_begun_;
+      if (end_ || !has_message_ || (!begin && !HasRoom())) {
         working_ = false;
         break;
       }
-      begin = !std::exchange(message_begun_, true);
+      message_begun_ = true;
     }
-    const bool valid = !begin || BeginMessage();
-    const pipeline::Next next = valid ? WorkOnSome() : pipeline::Next::kMalformed;
+    const pipeline::Next next = begin ? BeginMessage() : WorkOnSome();
     Advance();
-    if (next == pipeline::Next::kOne) continue;
-    if (next == pipeline::Next::kMalformed) {
-      End(DoesNotDecode());
-      continue;
-    }
+    if (next == pipeline::Next::kMalformed) End(DoesNotDecode());
+    if (next != pipeline::Next::kEnd) continue;
     {
       MutexLock lock(mutex_);
       has_message_ = message_begun_ = false;
@@ -167,31 +165,27 @@ void PipelineStream::Work() {
   Advance();
 }
 
-bool PipelineStream::BeginMessage() {
-  const std::string_view bytes = pipeline::InOnePiece(request_, request_bytes_);
-  reader_ = pipeline::RequestReader(bytes);
-  bool bound = true;
-  return reader_.ReadHead([&](const auto& method) { bound = Bind(method) && bound; },
-                          [&](uint64_t id) { Cancel(id); }) &&
-         bound;
+pipeline::Next PipelineStream::BeginMessage() {
+  reader_ = pipeline::RequestReader(pipeline::InOnePiece(request_, request_bytes_));
+  const bool valid =
+      reader_.ReadHead([&](const auto& method) { Bind(method); }, [&](uint64_t id) { Cancel(id); });
+  return valid ? pipeline::Next::kOne : pipeline::Next::kMalformed;
 }
 
-bool PipelineStream::Bind(const pipeline::MethodNumber& method) {
+void PipelineStream::Bind(const pipeline::MethodNumber& method) {
   if (method.number >= kMaxNumbers) {
-    End(BadRequest(absl::StrCat("a method is bound to ", method.number, "; numbers are 0 to ",
-                                kMaxNumbers - 1)));
-    return false;
+    return End(BadRequest(absl::StrCat("a method is bound to ", method.number,
+                                       "; numbers are 0 to ", kMaxNumbers - 1)));
   }
   if (method.number >= methods_.size()) methods_.resize(method.number + 1);
   Bound& bound = methods_[method.number] = {};
   bound.method = env_.dispatcher.methods().Find(method.name);
   if (bound.method == nullptr) {
     bound.unknown = Quoted(method.name);
-    return true;
+    return;
   }
   const Policy& policy = bound.method->memo.policy;
   bound.key_is_request = policy.key_metadata.empty() && policy.key_mode == KeyMode::kBytes;
-  return true;
 }
 
 const PipelineStream::Bound* PipelineStream::BoundTo(const pipeline::Call& call) const {

@@ -70,8 +70,8 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   // The message at hand. Only by whoever has set `working_`.
   void Work() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool BeginMessage() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool Bind(const pipeline::MethodNumber& method);
+  pipeline::Next BeginMessage() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Bind(const pipeline::MethodNumber& method);
   pipeline::Next WorkOnSome() ABSL_LOCKS_EXCLUDED(mutex_);
   pipeline::Next ReadSome();
   void AnswerHits() ABSL_LOCKS_EXCLUDED(mutex_);
