@@ -11,7 +11,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BUILD = ROOT / "build" / "benchmark"
+BUILD = pathlib.Path(os.environ.get("MEMOD_BINARY_DIR", ROOT / "build" / "benchmark"))
 PROGRAMS = BUILD / "tests" / "benchmark"
 
 # What is measured runs on one CPU, what measures it on another; on the same one if there is no other.

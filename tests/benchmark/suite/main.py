@@ -15,6 +15,7 @@ from harness import CannotRun
 
 FULL = rows.Effort(rounds=15, seconds=1.0)
 QUICK = rows.Effort(rounds=3, seconds=0.3)
+SMOKE = rows.Effort(rounds=1, seconds=0.1)
 ROWS = list(dict.fromkeys(line.row for line in rows.LINES))
 
 
@@ -27,6 +28,7 @@ def arguments(argv):
 
     parser = argparse.ArgumentParser(prog="tests/benchmark/run", description=__doc__.split(";")[0])
     parser.add_argument("--quick", action="store_true", help="in two minutes, and with more noise")
+    parser.add_argument("--smoke", action="store_true", help="as short as can be: whether all runs, not how fast")
     parser.add_argument("--rows", type=row_list, default=ROWS, metavar="1,2,...", help="these alone")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="writes all that was measured")
     parser.add_argument("--from", dest="files", nargs="+", type=pathlib.Path, metavar="FILE", help="measures nothing: what --json wrote before")
@@ -71,7 +73,7 @@ def main(argv):
     if options.files:
         measured = merged(options.files)
     else:
-        effort = QUICK if options.quick else FULL
+        effort = SMOKE if options.smoke else QUICK if options.quick else FULL
         described = machine.describe()
         pairs, reasons = measure(options.rows, effort)
         measured = {
