@@ -1,9 +1,6 @@
 #include "echo_server.h"
 
 #include <grpcpp/grpcpp.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,15 +10,10 @@
 
 #include "echo.grpc.pb.h"
 #include "memod/server/server.h"
-#include "runner.h"
-
-extern char** environ;
+#include "server_process.h"
 
 namespace memod::benchmark {
 namespace {
-
-constexpr char kServeBare[] = "--serve-bare";
-constexpr char kServeMemod[] = "--serve-memod";
 
 // What both answer; set before they serve.
 std::string& Value() {
@@ -51,14 +43,6 @@ class HostedEcho {
   }
 };
 
-// Tells the port on standard output, serves until standard input ends.
-void ServeUntilEof(int port) {
-  std::printf("%d\n", port);
-  std::fflush(stdout);
-  while (std::getchar() != EOF) {
-  }
-}
-
 void ServeBare() {
   BareEcho service;
   grpc::ServerBuilder builder;
@@ -66,7 +50,7 @@ void ServeBare() {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
-  ServeUntilEof(port);
+  ServeUntilStopped(port);
   server->Shutdown();
 }
 
@@ -80,11 +64,10 @@ void ServeMemod() {
   InitLogging(LogLevel::off, LogFormat::kText);
   const auto server = Server::Start(config, registry);
   if (!server.ok()) std::exit(1);
-  ServeUntilEof((*server)->port());
+  ServeUntilStopped((*server)->port());
 }
 
-}  // namespace
-
+// The length of the one field that makes an answer of `message_bytes`.
 int ValueBytes(int message_bytes) {
   // One byte of tag, and a length in groups of seven bits.
   int length_bytes = 1;
@@ -92,40 +75,12 @@ int ValueBytes(int message_bytes) {
   return message_bytes - 1 - length_bytes;
 }
 
-EchoServer::EchoServer(EchoKind kind, int answer_bytes, int cpu) {
-  int in[2], out[2];
-  if (pipe(in) != 0 || pipe(out) != 0) std::abort();
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-  posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-  for (int fd : {in[0], in[1], out[0], out[1]}) posix_spawn_file_actions_addclose(&actions, fd);
-  std::string mode = kind == EchoKind::kBare ? kServeBare : kServeMemod;
-  std::string bytes = std::to_string(answer_bytes), on = std::to_string(cpu);
-  char self[] = "/proc/self/exe";
-  char* argv[] = {self, mode.data(), bytes.data(), on.data(), nullptr};
-  if (posix_spawn(&pid_, self, &actions, nullptr, argv, environ) != 0) std::abort();
-  posix_spawn_file_actions_destroy(&actions);
-  close(in[0]);
-  close(out[1]);
-  stdin_ = in[1];
-  FILE* lines = fdopen(out[0], "r");
-  if (std::fscanf(lines, "%d", &port_) != 1) std::abort();
-  std::fclose(lines);
-}
-
-EchoServer::~EchoServer() {
-  close(stdin_);
-  waitpid(pid_, nullptr, 0);
-}
-
-std::string EchoServer::target() const { return "127.0.0.1:" + std::to_string(port_); }
+}  // namespace
 
 void ServeIfTold(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   if (mode != kServeBare && mode != kServeMemod) return;
   Value().assign(ValueBytes(argc > 2 ? std::atoi(argv[2]) : 64), 'v');
-  if (argc > 3 && std::atoi(argv[3]) >= 0) PinTo(std::atoi(argv[3]));
   mode == kServeBare ? ServeBare() : ServeMemod();
   std::exit(0);
 }

@@ -15,7 +15,7 @@ extern char** environ;
 
 namespace memod::benchmark {
 
-ServerProcess::ServerProcess(const char* mode, int cpu) {
+ServerProcess::ServerProcess(const char* mode, int cpu, const char* argument) {
   int in[2], out[2];
   if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) std::abort();
   posix_spawn_file_actions_t actions;
@@ -23,10 +23,10 @@ ServerProcess::ServerProcess(const char* mode, int cpu) {
   posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   char self[] = "/proc/self/exe";
-  char* argv[] = {self, const_cast<char*>(mode), nullptr};
+  char* argv[] = {self, const_cast<char*>(mode), const_cast<char*>(argument), nullptr};
   cpu_set_t mine;
   if (sched_getaffinity(0, sizeof(mine), &mine) != 0) std::abort();
-  PinTo(cpu);  // what is started inherits it
+  if (cpu >= 0) PinTo(cpu);  // what is started inherits it
   if (posix_spawn(&pid_, self, &actions, nullptr, argv, environ) != 0) std::abort();
   if (sched_setaffinity(0, sizeof(mine), &mine) != 0) std::abort();
   posix_spawn_file_actions_destroy(&actions);

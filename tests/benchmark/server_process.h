@@ -10,8 +10,9 @@ namespace memod::benchmark {
 // Stops it when destroyed.
 class ServerProcess {
  public:
-  // `mode` is its first argument. It runs on this CPU alone, and serves when this returns.
-  ServerProcess(const char* mode, int cpu);
+  // `mode` is its first argument, and if given `argument` the second. It runs on this CPU alone
+  // (negative: on any), and serves when this returns.
+  ServerProcess(const char* mode, int cpu, const char* argument = nullptr);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;

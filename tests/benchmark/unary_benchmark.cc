@@ -29,6 +29,7 @@
 #include "echo_server.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "runner.h"
+#include "server_process.h"
 
 namespace memod::benchmark {
 namespace {
@@ -48,13 +49,13 @@ grpc::ByteBuffer Request(uint64_t key) {
 // One of the two servers, and a client of it.
 class Side {
  public:
-  Side(EchoKind kind, int answer_bytes, uint64_t keys, const Options& options)
-      : server_(kind, answer_bytes, options.server_cpu),
+  Side(const char* serve, int answer_bytes, uint64_t keys, const Options& options)
+      : server_(serve, options.server_cpu, std::to_string(answer_bytes).c_str()),
         channel_(grpc::CreateChannel(server_.target(), grpc::InsecureChannelCredentials())),
         stub_(channel_),
         answer_bytes_(static_cast<size_t>(answer_bytes)),
         keys_(keys) {
-    if (kind == EchoKind::kMemod) OpenSession();
+    if (serve == kServeMemod) OpenSession();
     if (keys == kNeverAgain) return;
     for (uint64_t key = 0; key < keys; ++key) requests_.push_back(Request(key));
   }
@@ -89,7 +90,7 @@ class Side {
     handle_ = opened.opened().handle();
   }
 
-  EchoServer server_;
+  ServerProcess server_;
   std::shared_ptr<grpc::Channel> channel_;
   grpc::GenericStub stub_;
   const size_t answer_bytes_;
@@ -166,8 +167,8 @@ Figures Measure(Side& side, int callers, double seconds) {
 // Both servers in turn; `print(memod, bare)` tells of each pair.
 template <typename Print>
 void Compare(const Options& options, int answer_bytes, uint64_t keys, int callers, Print print) {
-  Side bare(EchoKind::kBare, answer_bytes, keys, options);
-  Side memod(EchoKind::kMemod, answer_bytes, keys, options);
+  Side bare(kServeBare, answer_bytes, keys, options);
+  Side memod(kServeMemod, answer_bytes, keys, options);
   for (Side* side : {&bare, &memod}) {
     Measure(*side, callers, options.seconds / 4);  // connections, and the misses
   }
