@@ -2,6 +2,7 @@
 // Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -17,26 +18,32 @@ class CallsInFlight {
   void Enter() { count_.fetch_add(1); }
   void Leave() {
     if (count_.fetch_sub(1) != 1 || !awaited_.load()) return;
-    // Empty on purpose: whoever waits is past its look at the count, and asleep, once it is ours.
-    { MutexLock lock(mutex_); }
+    {
+      MutexLock lock(mutex_);
+      idle_since_ = Clock::now();
+    }
     idle_.notify_all();
   }
   int64_t count() const { return count_.load(); }
 
-  // Whether there was none at some moment before `until`.
-  bool WaitIdle(Time until) ABSL_LOCKS_EXCLUDED(mutex_) {
+  // Waits until there has been none for as long as `quiet`, or it is `until`. Whether there is none.
+  bool WaitIdle(Duration quiet, Time until) ABSL_LOCKS_EXCLUDED(mutex_) {
     awaited_.store(true);
     MutexLock lock(mutex_);
-    while (count_.load() > 0) {
-      if (idle_.wait_until(mutex_, until) == std::cv_status::timeout) return count_.load() == 0;
+    idle_since_ = Clock::now();
+    for (;;) {
+      const bool idle = count_.load() == 0;
+      const Time end = idle ? std::min(idle_since_ + quiet, until) : until;
+      if (Clock::now() >= end) return idle;
+      idle_.wait_until(mutex_, end);
     }
-    return true;
   }
 
  private:
   std::atomic<int64_t> count_{0};
   std::atomic<bool> awaited_{false};
   Mutex mutex_;
+  Time idle_since_ ABSL_GUARDED_BY(mutex_);  // once awaited
   std::condition_variable_any idle_;
 };
 
