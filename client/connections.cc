@@ -26,9 +26,18 @@ grpc::ChannelArguments Arguments(const ClientOptions& options) {
   return arguments;
 }
 
+// A session that is let go of just when the connection is lost is not to wait for its client for as
+// long as the resume window.
+constexpr const char* kClosingConfig = R"({"methodConfig": [{
+  "name": [{"service": "memo.v1.SessionService", "method": "CloseSession"}],
+  "waitForReady": true,
+  "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s",
+                  "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}]})";
+
 grpc::ChannelArguments ArgumentsOfStreams(const ClientOptions& options) {
   grpc::ChannelArguments arguments = Arguments(options);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetServiceConfigJSON(kClosingConfig);
   return arguments;
 }
 

@@ -2,6 +2,7 @@
 // Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
@@ -20,8 +21,10 @@ class CallsInFlight {
   void Leave() {
     MyStripe().left.fetch_add(1);
     if (!awaited_.load() || count() > 0) return;
-    // Empty on purpose: whoever waits is past its look at the count, and asleep, once it is ours.
-    { MutexLock lock(mutex_); }
+    {
+      MutexLock lock(mutex_);
+      idle_since_ = Clock::now();
+    }
     idle_.notify_all();
   }
   // Exact at some moment within this call if it is 0, otherwise at most too high.
@@ -34,14 +37,17 @@ class CallsInFlight {
     return count;
   }
 
-  // Whether there was none at some moment before `until`.
-  bool WaitIdle(Time until) ABSL_LOCKS_EXCLUDED(mutex_) {
+  // Waits until there has been none for as long as `quiet`, or it is `until`. Whether there is none.
+  bool WaitIdle(Duration quiet, Time until) ABSL_LOCKS_EXCLUDED(mutex_) {
     awaited_.store(true);
     MutexLock lock(mutex_);
-    while (count() > 0) {
-      if (idle_.wait_until(mutex_, until) == std::cv_status::timeout) return count() == 0;
+    idle_since_ = Clock::now();
+    for (;;) {
+      const bool idle = count() == 0;
+      const Time end = idle ? std::min(idle_since_ + quiet, until) : until;
+      if (Clock::now() >= end) return idle;
+      idle_.wait_until(mutex_, end);
     }
-    return true;
   }
 
  private:
@@ -58,6 +64,7 @@ class CallsInFlight {
   std::array<Stripe, 16> stripes_;
   std::atomic<bool> awaited_{false};
   Mutex mutex_;
+  Time idle_since_ ABSL_GUARDED_BY(mutex_);  // once awaited
   std::condition_variable_any idle_;
 };
 

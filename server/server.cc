@@ -49,6 +49,9 @@ constexpr int64_t kMessageSlack = 64 << 10;
 constexpr Duration kMaxIdle = std::chrono::minutes(5);
 constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
                                        "grpc.reflection.v1alpha.ServerReflection"};
+// A server that drains serves on until nobody has called for this long: clients that are told move
+// their sessions elsewhere, and call here until they have.
+constexpr Duration kMoveTime = std::chrono::seconds(1);
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
 
@@ -378,7 +381,8 @@ void Server::Drain() {
   parts.pipeline.Drain();
   Log(LogLevel::info, "draining",
       {{"calls", parts.calls.calls.count()}, {"sessions", parts.sessions.size()}});
-  if (!parts.calls.calls.WaitIdle(until)) {
+  const Duration quiet = parts.sessions.size() == 0 ? Duration::zero() : kMoveTime;
+  if (!parts.calls.calls.WaitIdle(quiet, until)) {
     Log(LogLevel::warn, "drain_timeout is over, calls are cut off",
         {{"calls", parts.calls.calls.count()}});
   }

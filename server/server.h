@@ -32,7 +32,8 @@ class Server {
   int http_port() const;
 
   // Takes the server out of service: readiness off, clients told, new sessions refused; waits up to
-  // server.drain_timeout until no call is in flight; then closes the sessions and the listeners.
+  // server.drain_timeout until no call is in flight, and while there are sessions, which clients
+  // move elsewhere, until none has come for a second; then closes the sessions and the listeners.
   // Once; not from a call's own thread. Returns within drain_timeout and a second unless hosted
   // code that does not heed its context holds it up.
   void Drain();
