@@ -358,8 +358,13 @@ MemoCache::Released MemoCache::Clear(const MemoizedMethod* method) {
       if (method == nullptr || &flight->method_ == method) MakeSolo(*flight);
     }
   }
-  for (auto& g : garbage) context_.reaper.Add(std::move(g));
+  Reap(std::move(garbage), released.receipt.bytes);
   return released;
+}
+
+void MemoCache::Reap(MethodCaches::Garbage garbage, int64_t bytes) {
+  for (auto& each : garbage) context_.reaper.Add(std::move(each));
+  context_.reaper.Reclaim(bytes);
 }
 
 MemoCache::Released MemoCache::Detach() {
@@ -373,7 +378,7 @@ MemoCache::Released MemoCache::Detach() {
     for (auto& flight : running_) MakeSolo(*flight);
   }
   caches_.LeaveBudgets();
-  for (auto& g : garbage) context_.reaper.Add(std::move(g));
+  Reap(std::move(garbage), released.receipt.bytes);
   return released;
 }
 

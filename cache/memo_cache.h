@@ -173,6 +173,8 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   Flight::State& StateOf(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return flight.state_;
   }
+  // Leaves to the reaper what held so many bytes.
+  void Reap(MethodCaches::Garbage garbage, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   History HistoryLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   CacheContext& context_;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t kHandleBytes = 32;
 constexpr size_t kIdBytes = 5;
+// What is about to be free when a session closes, beside its entries: mostly its stream's.
+constexpr int64_t kSessionBytes = 16 << 10;
 
 std::string NewHandle() { return absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)); }
 std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
@@ -274,6 +276,7 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
   for (const Session::Hold& hold : holds) {
     if (const auto holder = hold.alive.lock()) holder->OnClosed(reason);
   }
+  context_.reaper.Reclaim(kSessionBytes);
   return receipt;
 }
 

@@ -1,14 +1,16 @@
 // What an entry takes, as the allocator sees it: bytes and allocations, never time.
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <new>
-#include <string>
+#include <thread>
 #include <variant>
 
 #include "gtest/gtest.h"
@@ -123,6 +125,30 @@ TEST_F(MemoryTest, HitAllocatesNothing) {
   const int64_t before = allocations;
   for (uint64_t n = 0; n < 1000; ++n) ASSERT_TRUE(Call(n));
   EXPECT_EQ(allocations, before);
+}
+
+double ResidentMiB() {
+  std::ifstream file("/proc/self/statm");
+  double size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+// Again and again, and whichever thread had stored: each has a heap of its own.
+TEST_F(MemoryTest, WhatALargeCacheHeldIsTheSystemsAgain) {
+  if (!kGlibcMalloc) GTEST_SKIP() << "a sanitizer keeps what is freed";
+  constexpr double kHeldMiB = 40, kLeftMiB = 12;
+  const double before = ResidentMiB();
+  for (int round = 0; round < 3; ++round) {
+    std::thread([&] {
+      for (uint64_t n = 0; n < 300'000; ++n) Call(n, 64);
+    }).join();
+    ASSERT_GT(ResidentMiB(), before + kHeldMiB);
+    cache_->Clear(nullptr);
+    const auto deadline = Clock::now() + std::chrono::seconds(30);
+    while (ResidentMiB() > before + kLeftMiB && Clock::now() < deadline) std::this_thread::yield();
+    ASSERT_LE(ResidentMiB(), before + kLeftMiB) << "round " << round;
+  }
 }
 
 // The flight, what counts its references, its request, its place in the list; and the answer,
