@@ -112,7 +112,8 @@ class LostNetworkTest(unittest.TestCase):
         eventually(f"{want}", lambda: gauges() == want)
 
     def assert_released(self, within):
-        """Sessions, entries, instances and computations, and how soon."""
+        """Sessions, entries, instances and computations, and how soon. Keepalive takes 2 s; the rest is
+        for a machine that has other things to do."""
         begin = time.monotonic()
         for session in self.sessions:
             line = self.memod.wait_for_log("session closed", session=session)
@@ -124,35 +125,35 @@ class LostNetworkTest(unittest.TestCase):
 
     def test_link_is_down(self):
         run("ip", "link", "set", "wire", "down")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_clients_link_is_down(self):
         self.on_client("ip", "link", "set", "far", "down")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_clients_route_is_a_black_hole(self):
         self.on_client("ip", "route", "add", "blackhole", f"{MEMOD_HOST}/32")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_memods_route_is_a_black_hole(self):
         run("ip", "route", "add", "blackhole", f"{CLIENT_HOST}/32")
         self.addCleanup(run, "ip", "route", "del", "blackhole", f"{CLIENT_HOST}/32")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_nothing_comes_from_the_client(self):
         self.on_client("iptables", "-A", "OUTPUT", "-j", "DROP")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_nothing_comes_to_the_client(self):
         self.on_client("iptables", "-A", "INPUT", "-j", "DROP")
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
 
     def test_connections_are_reset(self):
         """By a firewall on the way, once anything comes from the client."""
         rule = ("INPUT", "-i", "wire", "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
         run("iptables", "-A", *rule)
         self.addCleanup(run, "iptables", "-D", *rule)
-        self.assert_released(within=2.5)
+        self.assert_released(within=4)
         self.assertEqual(self.client.stdout.readline(), "told\n")
 
     def test_network_that_comes_back_soon_enough_costs_nothing(self):
