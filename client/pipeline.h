@@ -57,7 +57,9 @@ absl::Status ToStatus(const PipelineAnswer& answer);
 
 // Comes from SessionHandle::Pipeline. It makes its stream when it is made, on the connection that all
 // calls of the Client share, and does not make another: once the stream is lost, every call
-// that was outstanding and every later one is told why, each once.
+// that was outstanding and every later one is told why, each once. It stays where the session was
+// when it was made: once that has moved (SessionEvents::reopened), make another, and let go of this
+// one, which keeps what was left.
 //
 // Destroying it takes what is outstanding with it, which is told CANCELLED; all has been told when
 // that has returned. Destroyed within a callback, the others are told after that.

@@ -40,9 +40,8 @@ grpc::Status WhyLost(const grpc::Status& status) {
 }  // namespace
 
 std::shared_ptr<PipelineCalls> PipelineCalls::Start(std::shared_ptr<grpc::Channel> channel,
-                                                    const std::string& handle,
                                                     const PipelineOptions& options) {
-  std::shared_ptr<PipelineCalls> calls(new PipelineCalls(std::move(channel), handle, options));
+  std::shared_ptr<PipelineCalls> calls(new PipelineCalls(std::move(channel), options));
   {
     absl::MutexLock lock(&calls->mutex_);
     calls->self_ = calls;
@@ -56,11 +55,8 @@ std::shared_ptr<PipelineCalls> PipelineCalls::Start(std::shared_ptr<grpc::Channe
   return calls;
 }
 
-PipelineCalls::PipelineCalls(std::shared_ptr<grpc::Channel> channel, const std::string& handle,
-                             const PipelineOptions& options)
-    : options_(options), channel_(std::move(channel)), stub_(channel_) {
-  context_.AddMetadata("memo-session", handle);
-}
+PipelineCalls::PipelineCalls(std::shared_ptr<grpc::Channel> channel, const PipelineOptions& options)
+    : options_(options), channel_(std::move(channel)), stub_(channel_) {}
 
 uint64_t PipelineCalls::Call(std::string_view method, std::string_view request,
                              Pipeline::Callback done, memo::v1::Control control) {

@@ -27,8 +27,8 @@ namespace memod {
 // Keeps itself alive from Start until gRPC is done with it. Thread-safe.
 class PipelineCalls final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
+  // `channel` is a session's, which it keeps.
   static std::shared_ptr<PipelineCalls> Start(std::shared_ptr<grpc::Channel> channel,
-                                              const std::string& handle,
                                               const PipelineOptions& options);
 
   uint64_t Call(std::string_view method, std::string_view request, Pipeline::Callback done,
@@ -40,8 +40,7 @@ class PipelineCalls final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  PipelineCalls(std::shared_ptr<grpc::Channel> channel, const std::string& handle,
-                const PipelineOptions& options);
+  PipelineCalls(std::shared_ptr<grpc::Channel> channel, const PipelineOptions& options);
 
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);

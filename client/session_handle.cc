@@ -48,9 +48,7 @@ bool SessionHandle::draining() const { return session_->keeper->draining(); }
 std::shared_ptr<grpc::ChannelInterface> SessionHandle::channel() const { return session_->channel; }
 
 Pipeline SessionHandle::Pipeline(const PipelineOptions& options) const {
-  const std::shared_ptr<Seat> seat = session_->keeper->seat();
-  return memod::Pipeline(
-      PipelineCalls::Start(seat->server().calls, seat->opened.handle(), options));
+  return memod::Pipeline(PipelineCalls::Start(session_->keeper->calls(), options));
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf::Message& state) {

@@ -61,12 +61,24 @@ class ShutdownTest(unittest.TestCase):
     def test_sigint_does_the_same(self):
         self.drains_gracefully(signal.SIGINT)
 
-    def test_idle_server_with_open_sessions_stops_at_once(self):
+    def test_server_without_sessions_stops_at_once(self):
         memod, client = self.start()
-        session = client.open(adder())
+        self.assertEqual(client.health(), "SERVING")
         begin = time.monotonic()
         self.assertEqual(memod.stop(), 0)
-        self.assertLess(time.monotonic() - begin, 2)
+        self.assertLess(time.monotonic() - begin, 1)
+
+    def test_server_with_open_sessions_stops_when_no_call_came_for_a_second(self):
+        memod, client = self.start()
+        session = client.open(adder())
+        memod.send(signal.SIGTERM)
+        memod.wait_for_log("draining")
+        begin = last = time.monotonic()
+        while last - begin < 2:  # the calls of a client that has nowhere to go yet
+            self.assertEqual(session.call(CALCULATE, numbers(1, 2)).sum, 3)
+            last = time.monotonic()
+        self.assertEqual(memod.wait(), 0)
+        self.assertLess(time.monotonic() - last, 3)
         self.assertEqual(next(session.stream).WhichOneof("event"), "draining")
         self.assertRaises(grpc.RpcError, next, session.stream)
 

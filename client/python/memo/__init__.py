@@ -23,12 +23,15 @@ from memo._session import Session, open_session
 # Options of a channel that holds sessions.
 #
 # A connection that was silent for 10 s is asked whether it lives, and given up 3 s later: a server
-# that vanished is noticed. Without it, a session on it would look open for hours.
+# that vanished is noticed. Without it, a session on it would look open for hours. One that comes
+# back is found within 2 s.
 KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 # A connection that this channel shares with no other; gRPC's channels share one by default.
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)

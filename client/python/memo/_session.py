@@ -2,9 +2,9 @@
 
 Who holds whom decides here when a session ends, so these are the rules:
 - The open stream is the session. gRPC keeps a stream alive until it ends, whoever drops it. So what
-  runs at the stream's end, and the thread that reads it, know the Session weakly: nothing but its
-  user keeps a Session alive.
-- What the user gave, `on_lost` and `on_draining`, only the Session holds. If they lead back to the
+  runs at the stream's end, the thread that reads it, and the one that holds the session again when
+  it was lost, know the Session weakly: nothing but its user keeps a Session alive.
+- What the user gave, `on_lost` and the like, only the Session holds. If they lead back to the
   Session, that is a cycle of Python objects, which Python collects.
 - When the Session goes, the stream is cancelled, but not there and then: the garbage collector runs
   finalizers in the middle of anything, gRPC's own locked regions among it. A worker does it.
@@ -12,28 +12,36 @@ Who holds whom decides here when a session ends, so these are the rules:
   them that the session is to end.
 """
 
-import concurrent.futures
 import functools
 import os
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, NamedTuple, Optional, Tuple, Type
 
 import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
-from memo import _metadata
 from memo._channel import with_handle
+from memo._hold import Hold, Metadata, OnDraining, service_of
+from memo._reconnect import is_for_good, lost_by, reconnect
 from memo._results import CacheInfo, Lost, Receipt
 from memo._worker import Worker
-from memo.v1 import session_pb2, session_pb2_grpc
-
-Metadata = Sequence[Tuple[str, Any]]
+from memo.v1 import session_pb2
 
 _releases = Worker("memo-releases")  # runs none of the user's code, so it is never held up
 _events = Worker("memo-events")
+
+
+Event = Optional[Callable[[], object]]
+
+
+class _Events(NamedTuple):
+    draining: Event
+    resumed: Event
+    reopened: Event
+    lost: Optional[Callable[[Lost], object]]
 
 
 def open_session(
@@ -43,7 +51,10 @@ def open_session(
     hold_on: Optional[grpc.Channel] = None,
     metadata: Optional[Metadata] = None,
     timeout: Optional[float] = 30.0,
-    on_draining: Optional[Callable[[], object]] = None,
+    reconnect_timeout: float = 60.0,
+    on_draining: Event = None,
+    on_resumed: Event = None,
+    on_reopened: Event = None,
     on_lost: Optional[Callable[[Lost], object]] = None,
 ) -> "Session":
     """Opens a session and waits until the server has built its instance.
@@ -53,20 +64,25 @@ def open_session(
     metadata: of the opening. The server may keep some of it for the session's computations.
     timeout: in seconds, of the opening, and of each of the session's own calls; not of calls on
         its `channel`. None: forever.
-    on_draining: called when the server is about to stop. Calls still work; open the next session
-        elsewhere. A session with it has a thread of its own.
-    on_lost: called once when the session ended, but not by `close`.
+    reconnect_timeout: how long, in seconds, a session whose connection or server is lost is
+        reconnected before it counts as lost: resumed as it was where the server still has it, else
+        opened anew with its state. 0: not at all.
+    on_draining: called when the server is about to stop. Calls still work. A session with it has a
+        thread of its own.
+    on_resumed: called when the session was disconnected and is held again, all as it was.
+    on_reopened: called when the session is a new one, with the same state: another handle, nothing
+        remembered.
+    on_lost: called once when the session ended for good, but not by `close`.
 
     The callbacks run one after the other on one thread, which they may block. They may open
     sessions. After `close` none is begun.
 
     Raises grpc.RpcError, with the errors of SessionService.OpenSession, and TimeoutError.
     """
-    request = session_pb2.OpenSessionRequest()
-    if state is not None:
-        request.state.CopyFrom(_packed(state))
-    session = Session(channel, timeout, on_draining, on_lost)
-    session._open(hold_on or channel, request, metadata)
+    hold = Hold(hold_on or channel, _packed(state), metadata, timeout)
+    events = _Events(on_draining, on_resumed, on_reopened, on_lost)
+    session = Session(channel, timeout, reconnect_timeout, events, hold)
+    session._open()
     return session
 
 
@@ -78,54 +94,49 @@ class Session:
     keeps `self`.
 
     Thread-safe. Its calls raise grpc.RpcError: NOT_FOUND with the memo-error SESSION_NOT_FOUND if
-    the session is closed or lost. In a forked child it can neither be used nor end.
+    the session is closed or lost, or not reconnected yet. In a forked child it can neither be used
+    nor end.
     """
 
     def __init__(
         self,
         channel: grpc.Channel,
         timeout: Optional[float],
-        on_draining: Optional[Callable[[], object]],
-        on_lost: Optional[Callable[[Lost], object]],
+        reconnect_timeout: float,
+        events: _Events,
+        hold: Hold,
     ) -> None:
         self._channel = channel
-        self._service = _service(channel)
+        self._service = service_of(channel)
         self._timeout = timeout
-        self._on_draining = on_draining
-        self._on_lost = on_lost
+        self._reconnect_timeout = reconnect_timeout
+        self._events = events
+        self._hold = hold
         self._process = os.getpid()
         self._lost: Optional[Lost] = None
         self._receipt: Optional[Receipt] = None
 
-    def _open(
-        self,
-        channel: grpc.Channel,
-        request: session_pb2.OpenSessionRequest,
-        metadata: Optional[Metadata],
-    ) -> None:
+    def _open(self) -> None:
         _releases.start()
         _events.start()
-        stream = _service(channel).OpenSession(request, metadata=metadata)
-        self._release = weakref.finalize(self, _release, stream, self._process)
+        self._release = weakref.finalize(self, _release, self._hold, self._process)
         # The end of the process closes its connections: the server needs no telling.
         self._release.atexit = False
         try:
-            opened = _read_opened(stream, self._timeout, weakref.ref(self))
+            self._hold.open(*self._told())
         except BaseException:
             self._release()
             raise
-        self._id, self._handle = opened.session_id, opened.handle
-        stream.add_done_callback(functools.partial(_ended, weakref.ref(self)))
 
     @property
     def id(self) -> str:
-        """Its public name, in the server's logs and at its admin port."""
-        return self._id
+        """Its public name now, in the server's logs and at its admin port."""
+        return self._hold.opened.session_id
 
     @property
     def handle(self) -> str:
-        """A secret: whoever sends it as `memo-session` is the session."""
-        return self._handle
+        """A secret: whoever sends it as `memo-session` is the session as it is now."""
+        return self._hold.opened.handle
 
     @property
     def channel(self) -> grpc.Channel:
@@ -148,10 +159,14 @@ class Session:
         """Replaces the state: the server builds a new instance, and starts an empty cache. On an
         error the session goes on as it was. Returns what the former state's cache held.
         """
-        request = session_pb2.UpdateStateRequest()
-        if state is not None:
-            request.state.CopyFrom(_packed(state))
-        return Receipt._of(self._call(self._service.UpdateState, request).receipt)
+        packed = _packed(state)
+        request = session_pb2.UpdateStateRequest(state=packed)
+        while True:
+            handle = self._handle_here()
+            receipt = Receipt._of(self._call(self._service.UpdateState, request).receipt)
+            if self._hold.keep(packed, handle):
+                return receipt
+            # It was opened anew meanwhile, with the former state.
 
     def clear(self, method: Optional[str] = None) -> Receipt:
         """Drops what is remembered, all of it or that of a method such as "/pkg.Service/Method"."""
@@ -182,6 +197,7 @@ class Session:
         held = self._release.detach()
         if held is None:
             return self._receipt
+        self._hold.released.set()  # nothing is tried any more
         try:
             if self._lost is None:
                 answer = self._call(self._service.CloseSession, session_pb2.CloseSessionRequest())
@@ -209,88 +225,43 @@ class Session:
             status = f"lost: {self._lost.code.name}: {self._lost.details}"
         else:
             status = "closed" if self.closed else "open"
-        return f"<memo.Session {self._id} {status}>"
+        return f"<memo.Session {self.id} {status}>"
 
     def _handle_here(self) -> str:
         if self._process != os.getpid():
             raise RuntimeError(
-                f"session {self._id} belongs to process {self._process}, not to its fork "
+                f"session {self.id} belongs to process {self._process}, not to its fork "
                 f"{os.getpid()}: open a session there, on a channel made there"
             )
-        return self._handle
+        return self.handle
 
     def _call(self, method: Any, request: Message, metadata: Optional[Metadata] = None) -> Any:
         all_metadata = (*(metadata or ()), ("memo-session", self._handle_here()))
         return method(request, timeout=self._timeout, metadata=all_metadata)
 
-    def _tell_draining(self) -> None:
-        if self._on_draining is not None and not self.closed:
-            self._on_draining()
+    def _told(self) -> Tuple[OnDraining, Callable[[Any], None]]:
+        """What a stream of this session tells, and knows it weakly by."""
+        session = weakref.ref(self)
+        draining = functools.partial(_put, session, "draining") if self._events.draining else None
+        return draining, functools.partial(_ended, session)
 
-    def _tell_lost(self) -> None:
-        if self._on_lost is not None and self._lost is not None and self._release.alive:
-            self._on_lost(self._lost)
+    def _tell(self, name: str, *what: Lost) -> None:
+        event = getattr(self._events, name)
+        if event is not None and self._release.alive:
+            event(*what)
 
 
-def _service(channel: grpc.Channel) -> Any:
-    return session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
-
-
-def _packed(state: Message) -> any_pb2.Any:
-    if isinstance(state, any_pb2.Any):
+def _packed(state: Optional[Message]) -> Optional[any_pb2.Any]:
+    if state is None or isinstance(state, any_pb2.Any):
         return state
     packed = any_pb2.Any()
     packed.Pack(state)
     return packed
 
 
-def _release(stream: Any, process: int) -> None:
+def _release(hold: Hold, process: int) -> None:
     if process == os.getpid():
-        _releases.put(stream.cancel)
-
-
-def _read_opened(
-    stream: Any, timeout: Optional[float], session: "weakref.ref[Session]"
-) -> session_pb2.Opened:
-    """The first message of the stream. gRPC reads without a timeout, so a thread of ours reads."""
-    first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
-    reader = threading.Thread(
-        target=_read, args=(stream, first, session), name="memo-reader", daemon=True
-    )
-    reader.start()
-    try:
-        opened: session_pb2.Opened = first.result(timeout).opened
-        return opened
-    except concurrent.futures.TimeoutError:
-        raise TimeoutError(f"the server did not open the session within {timeout} s") from None
-
-
-def _read(
-    stream: Any, first: "concurrent.futures.Future[Any]", session: "weakref.ref[Session]"
-) -> None:
-    try:
-        first.set_result(next(stream))
-    except StopIteration:
-        first.set_exception(ConnectionError("the server ended the session before it was open"))
-    except BaseException as error:
-        first.set_exception(error)
-    else:
-        if _wants_draining(session):
-            _read_on(stream, session)
-
-
-def _wants_draining(session: "weakref.ref[Session]") -> bool:
-    holder = session()
-    return holder is not None and holder._on_draining is not None
-
-
-def _read_on(stream: Any, session: "weakref.ref[Session]") -> None:
-    try:
-        for event in stream:
-            if event.HasField("draining"):
-                _events.put(functools.partial(_tell, session, Session._tell_draining))
-    except grpc.RpcError:
-        pass  # `_ended` is told as well
+        _releases.put(hold.release)
 
 
 def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
@@ -298,11 +269,36 @@ def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     holder = session()
     if holder is None or not holder._release.alive:
         return
-    holder._lost = Lost(stream.code(), stream.details(), _metadata.error(stream))
-    _events.put(functools.partial(_tell, session, Session._tell_lost))
+    why = lost_by(stream)
+    if is_for_good(stream) or holder._reconnect_timeout <= 0:
+        _lose(session, why)
+    else:
+        arguments = (session, holder._hold, why, holder._reconnect_timeout, *holder._told())
+        threading.Thread(
+            target=_reconnect, args=arguments, name="memo-reconnect", daemon=True
+        ).start()
 
 
-def _tell(session: "weakref.ref[Session]", event: Callable[[Session], None]) -> None:
+def _reconnect(session: "weakref.ref[Session]", *arguments: Any) -> None:
+    became = reconnect(*arguments)
+    if isinstance(became, Lost):
+        _lose(session, became)
+    elif became != "released":
+        _put(session, became)
+
+
+def _lose(session: "weakref.ref[Session]", why: Lost) -> None:
+    holder = session()
+    if holder is not None and holder._release.alive:
+        holder._lost = why
+        _put(session, "lost", why)
+
+
+def _put(session: "weakref.ref[Session]", event: str, *what: Lost) -> None:
+    _events.put(functools.partial(_tell, session, event, *what))
+
+
+def _tell(session: "weakref.ref[Session]", event: str, *what: Lost) -> None:
     holder = session()
     if holder is not None:
-        event(holder)
+        holder._tell(event, *what)

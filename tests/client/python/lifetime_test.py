@@ -141,7 +141,8 @@ class LifetimeTest(MemodTest):
 
     def test_lost_with_the_server_that_is_killed(self):
         told = queue.SimpleQueue()
-        with SlowAdder(self.channel, on_lost=told.put).session as session:
+        adder = SlowAdder(self.channel, on_lost=told.put, reconnect_timeout=0)
+        with adder.session as session:
             self.memod.process.kill()
             self.memod.wait()
             self.assertEqual(told.get(timeout=SOON).code, grpc.StatusCode.UNAVAILABLE)
@@ -151,7 +152,11 @@ class LifetimeTest(MemodTest):
         told = queue.SimpleQueue()
         # A call in flight, so that it drains until we have seen it.
         adder = SlowAdder(
-            self.channel, delay=3600, on_draining=lambda: told.put("draining"), on_lost=told.put
+            self.channel,
+            delay=3600,
+            on_draining=lambda: told.put("draining"),
+            on_lost=told.put,
+            reconnect_timeout=0,
         )
         quick = SlowAdder(self.channel)
         call = adder.start(1)

@@ -1,0 +1,197 @@
+"""How a session is held: by one stream at a time, and by another when that is lost.
+
+A Hold knows nothing of the Session, which nobody but its user is to keep alive. It is released when
+the Session is.
+"""
+
+import concurrent.futures
+import queue
+import secrets
+import threading
+import time
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
+
+import grpc
+from google.protobuf import any_pb2
+
+from memo.v1 import session_pb2, session_pb2_grpc
+
+Metadata = Sequence[Tuple[str, Any]]
+# Told of `draining`, and of the stream's end, on threads that it must not hold up.
+OnDraining = Optional[Callable[[], object]]
+OnEnded = Callable[[Any], object]
+
+
+class Released(Exception):
+    """The session is not wanted any more."""
+
+
+class Hold:
+    """Thread-safe."""
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        state: Optional[any_pb2.Any],
+        metadata: Optional[Metadata],
+        timeout: Optional[float],
+    ) -> None:
+        self._service = service_of(channel)
+        self._metadata = metadata
+        self._timeout = timeout
+        self._name = secrets.token_hex(16)  # by which a new stream takes the place of the former
+        self._lock = threading.Lock()
+        self._state = state
+        self._stream: Any = None
+        self.opened = session_pb2.Opened()
+        self.released = threading.Event()
+
+    @property
+    def resume_window(self) -> float:
+        """How long, in seconds, the server keeps a session that has lost its stream."""
+        return self.opened.resume_window.ToNanoseconds() / 1e9
+
+    def open(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
+        """Opens a session, and waits until it is open."""
+        while True:
+            with self._lock:
+                state = self._state
+            request = session_pb2.OpenSessionRequest(state=state, holder=self._name)
+            stream = self._service.OpenSession(request, metadata=self._metadata)
+            opened = self._first(stream, on_draining, None).opened
+            if self._hold(stream, opened, state):
+                stream.add_done_callback(on_ended)
+                return
+
+    def resume(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
+        """Takes the session up again, and waits until it is held."""
+        heart = _Heart(self._name)
+        stream = self._service.HoldSession(
+            heart.requests(), metadata=(("memo-session", self.opened.handle),)
+        )
+        heart.begin(stream)
+        held = self._first(stream, on_draining, heart).held
+        heart.timeout.put(held.heartbeat_timeout.ToNanoseconds() / 1e9)
+        if self._hold(stream, self.opened, None):
+            stream.add_done_callback(on_ended)
+
+    def keep(self, state: Optional[any_pb2.Any], handle: str) -> bool:
+        """What the session is opened with from now on. False: it is another by now than the one
+        that has this state already."""
+        with self._lock:
+            self._state = state
+            return self.opened.handle == handle
+
+    def release(self) -> None:
+        """Lets go of the session, and does not wait for the server."""
+        with self._lock:
+            self.released.set()
+            stream, self._stream = self._stream, None
+        if stream is not None:
+            self._let_go(stream, self.opened)
+
+    def _hold(
+        self, stream: Any, opened: session_pb2.Opened, state: Optional[any_pb2.Any]
+    ) -> bool:
+        """False: it was opened with a state that is not the last."""
+        with self._lock:
+            released = self.released.is_set()
+            resumed = opened is self.opened
+            if not released and (resumed or state is self._state):
+                self._stream, self.opened = stream, opened
+                return True
+        self._let_go(stream, opened)
+        if released:
+            raise Released
+        return False
+
+    def _let_go(self, stream: Any, opened: session_pb2.Opened) -> None:
+        if opened.resume_window.ToNanoseconds() > 0:
+            # Else the end of the stream is taken for its loss.
+            try:
+                closing = self._service.CloseSession.future(
+                    session_pb2.CloseSessionRequest(),
+                    timeout=self._timeout,
+                    metadata=(("memo-session", opened.handle),),
+                    wait_for_ready=True,
+                )
+                # gRPC cancels a call that nobody has any more.
+                closing.add_done_callback(lambda _: None)
+            except ValueError:
+                pass  # the channel is closed
+        stream.cancel()
+
+    def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:
+        """The first message. gRPC reads without a timeout, so a thread of ours reads."""
+        first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
+        reader = threading.Thread(
+            target=_read, args=(stream, first, on_draining, heart), name="memo-reader", daemon=True
+        )
+        reader.start()
+        try:
+            return first.result(self._timeout)
+        except concurrent.futures.TimeoutError:
+            stream.cancel()
+            raise TimeoutError(
+                f"the server did not open the session within {self._timeout} s"
+            ) from None
+        except BaseException:
+            stream.cancel()
+            raise
+
+
+class _Heart:
+    """The requests of HoldSession: `hold`, and then heartbeats, as long as they are answered."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.heard = time.monotonic()
+        # How long either side waits for the other, once that is known; None: the stream has ended.
+        self.timeout: "queue.SimpleQueue[Optional[float]]" = queue.SimpleQueue()
+
+    def begin(self, stream: Any) -> None:
+        self._stream = stream
+        stream.add_done_callback(lambda _: self.timeout.put(None))
+
+    def requests(self) -> Iterator[session_pb2.HoldSessionRequest]:
+        yield session_pb2.HoldSessionRequest(hold=session_pb2.Hold(holder=self._name))
+        timeout = self.timeout.get()
+        while timeout is not None:
+            try:
+                timeout = self.timeout.get(timeout=timeout / 3)
+            except queue.Empty:
+                if time.monotonic() - self.heard > timeout:
+                    self._stream.cancel()
+                yield session_pb2.HoldSessionRequest(heartbeat=session_pb2.Heartbeat())
+
+
+def service_of(channel: grpc.Channel) -> Any:
+    return session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def _read(
+    stream: Any,
+    first: "concurrent.futures.Future[Any]",
+    on_draining: OnDraining,
+    heart: Optional[_Heart],
+) -> None:
+    try:
+        first.set_result(next(stream))
+    except StopIteration:
+        first.set_exception(ConnectionError("the server ended the session before it was open"))
+    except BaseException as error:
+        first.set_exception(error)
+    else:
+        if on_draining is not None or heart is not None:
+            _read_on(stream, on_draining, heart)
+
+
+def _read_on(stream: Any, on_draining: OnDraining, heart: Optional[_Heart]) -> None:
+    try:
+        for event in stream:
+            if heart is not None:
+                heart.heard = time.monotonic()
+            if on_draining is not None and event.HasField("draining"):
+                on_draining()
+    except grpc.RpcError:
+        pass  # whoever awaits the end is told as well

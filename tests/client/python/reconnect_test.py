@@ -1,0 +1,143 @@
+"""What becomes of a session whose connection is lost, or whose server."""
+
+import gc
+import queue
+import threading
+import time
+import unittest
+
+import grpc
+from fixture import MemodTest
+from harness import SOON, Memod, eventually
+from relay import Relay
+from seeds import SlowAdder, adder_state
+
+import memo
+
+
+class ReconnectTest(MemodTest):
+    def serve(self, *flags):
+        self.memod = self.enterContext(Memod(*flags))
+        self.admin = self.enterContext(self.memod.admin())
+        self.relay = self.enterContext(Relay(self.memod.address))
+        self.far = self.enterContext(
+            grpc.insecure_channel(self.relay.address, memo.KEEPALIVE + memo.OWN_CONNECTION)
+        )
+        self.told = queue.SimpleQueue()
+
+    def open(self, **options):
+        return SlowAdder(
+            self.far,
+            on_resumed=lambda: self.told.put("resumed"),
+            on_reopened=lambda: self.told.put("reopened"),
+            on_lost=lambda lost: self.told.put(lost.code),
+            **options,
+        )
+
+    def check_told(self, event):
+        self.assertEqual(self.told.get(timeout=SOON), event)
+
+    def test_a_lost_connections_session_is_resumed_as_it_was(self):
+        self.serve("--session.resume_window=1h")
+        adder = self.open()
+        handle = adder.session.handle
+        self.assertEqual(adder.how(1), (1, "miss"))
+        for _ in range(3):
+            self.relay.cut()
+            self.check_told("resumed")
+            self.assertEqual(adder.session.handle, handle)
+            self.assertFalse(adder.session.closed)
+        eventually("calls have a connection", lambda: self.answers(adder))
+        self.assertEqual(adder.how(1), (1, "hit"))
+        self.assertEqual(adder.session.close().entries, 1)
+        self.check_nothing_is_left()
+
+    def test_without_a_resume_window_it_is_opened_anew_with_its_state(self):
+        self.serve()
+        adder = self.open()
+        handle = adder.session.handle
+        self.assertEqual(adder.how(1), (1, "miss"))
+        self.relay.cut()
+        self.check_told("reopened")
+        self.assertNotEqual(adder.session.handle, handle)
+        self.assertEqual(adder.how(1), (1, "miss"))
+        self.assertEqual(adder.how(1), (1, "hit"))
+
+        adder.session.update_state(adder_state(delay=0.2))
+        self.relay.cut()
+        self.check_told("reopened")
+        begin = time.monotonic()
+        self.assertEqual(adder.how(1), (1, "miss"))
+        self.assertGreater(time.monotonic() - begin, 0.2)
+
+    def test_a_server_that_comes_back_gets_it_again(self):
+        self.serve()
+        adder = self.open()
+        adder.calculate(1)
+        address = self.memod.address
+        self.memod.process.kill()
+        self.memod.wait()
+        self.memod = self.enterContext(Memod(f"--server.listen={address}"))
+        self.admin = self.enterContext(self.memod.admin())
+        self.check_told("reopened")
+        self.assertEqual(adder.how(1), (1, "miss"))
+
+    def test_a_resumed_session_is_held_by_heartbeats(self):
+        self.serve("--session.resume_window=1h", "--session.heartbeat_timeout=200ms")
+        adder = self.open()
+        self.relay.cut()
+        self.check_told("resumed")
+        # For many times the timeout.
+        with self.assertRaises(queue.Empty):
+            self.told.get(timeout=1)
+        self.assertEqual(self.holders(), [1])
+        self.assertFalse(adder.session.closed)
+
+    def test_one_that_stays_away_is_lost_in_the_end(self):
+        self.serve()
+        adder = self.open(reconnect_timeout=0.3)
+        self.relay.down()
+        self.check_told(grpc.StatusCode.UNAVAILABLE)
+        self.assertTrue(adder.session.closed)
+        self.assertEqual(adder.session.lost.code, grpc.StatusCode.UNAVAILABLE)
+
+    def test_collected_it_ends_at_once_in_spite_of_a_resume_window(self):
+        self.serve("--session.resume_window=1h")
+        opened, resumed = self.open(), self.open()
+        opened.calculate(1)
+        del opened
+        eventually("one is left", lambda: self.gauges()["sessions"] == 1)
+        self.relay.cut()
+        self.check_told("resumed")
+        del resumed
+        self.check_collected_leaves_nothing()
+
+    def test_collected_while_it_is_away_it_is_not_opened_again(self):
+        self.serve()
+        adder = self.open()
+        self.relay.down()
+        eventually("it is away", lambda: self.gauges()["sessions"] == 0)
+        eventually("it is tried", lambda: self.reconnecting() == 1)
+        del adder
+        gc.collect()
+        eventually("it is not tried", lambda: self.reconnecting() == 0)
+        self.relay.up()
+        self.check_nothing_is_left()
+
+    def answers(self, adder):
+        try:
+            return adder.session.cache_info() is not None
+        except grpc.RpcError:
+            return False
+
+    def holders(self):
+        listed = self.admin.call("/memo.v1.AdminService/ListSessions").sessions
+        return [session.holders for session in listed]
+
+    @staticmethod
+    def reconnecting():
+        return sum(thread.name == "memo-reconnect" for thread in threading.enumerate())
+
+
+if __name__ == "__main__":
+    unittest.main()
