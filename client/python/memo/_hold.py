@@ -49,7 +49,7 @@ class Hold:
     @property
     def resume_window(self) -> float:
         """How long, in seconds, the server keeps a session that has lost its stream."""
-        return self.opened.resume_window.ToNanoseconds() / 1e9
+        return float(self.opened.resume_window.ToNanoseconds() / 1e9)
 
     def open(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
         """Opens a session, and waits until it is open."""
@@ -158,7 +158,8 @@ class _Heart:
         timeout = self.timeout.get()
         while timeout is not None:
             try:
-                timeout = self.timeout.get(timeout=timeout / 3)
+                self.timeout.get(timeout=timeout / 3)
+                return  # it has ended
             except queue.Empty:
                 if time.monotonic() - self.heard > timeout:
                     self._stream.cancel()

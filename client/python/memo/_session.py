@@ -269,6 +269,8 @@ def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     holder = session()
     if holder is None or not holder._release.alive:
         return
+    if holder._process != os.getpid():
+        return  # gRPC ends a forked child's streams; the parent's goes on
     why = lost_by(stream)
     if is_for_good(stream) or holder._reconnect_timeout <= 0:
         _lose(session, why)
