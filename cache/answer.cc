@@ -102,9 +102,7 @@ int64_t Answer::charge() const {
   return AllocationCharge(size) + kIndexCharge;
 }
 
-void Answer::Unref() const {
-  // Acquire-release: the last one out must see every other holder done with the bytes.
-  if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+void Answer::Free() const {
   this->~Answer();
   ::operator delete(const_cast<Answer*>(this));
 }

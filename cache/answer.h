@@ -102,7 +102,11 @@ class Answer {
   static std::string EncodeMetadata(const Metadata& metadata);
   Metadata DecodeMetadata() const;
   absl::Status DecodeError() const;
-  void Unref() const;
+  // Acquire-release: the last one out must see every other holder done with the bytes.
+  void Unref() const {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Free();
+  }
+  void Free() const;
 
   // Behind the header: the key, then what it is answered with. An error is its payload, a message
   // may be followed by metadata.
