@@ -48,6 +48,14 @@ class LruCache {
   // Makes `answer`, which is of this cache, the most recent.
   void Touch(const Answer* answer, Time now);
 
+  // For who is about to look up many keys, so that what that reads comes from memory for all of them
+  // at once: step by step, each for many keys before the next step for any. They touch nothing.
+  void PrefetchIndex(const CacheKey& key) const { index_.prefetch(key); }
+  // What is most likely the answer to `key`; null if there is none.
+  const Answer* PrefetchAnswer(const CacheKey& key) const;
+  // What Touch writes to beside `answer`, which is of this cache, or null.
+  static void PrefetchNeighbours(const Answer* answer);
+
   // One more reference to `answer`, which is of a cache whose owner is under its mutex.
   static Answer::Ref Share(const Answer* answer);
 
@@ -69,9 +77,14 @@ class LruCache {
   const Receipt& held() const { return held_; }
 
  private:
+  // Finds without reading any answer.
+  struct Likely {
+    const CacheKey& key;
+  };
   struct Hash {
     using is_transparent = void;
     size_t operator()(const CacheKey& key) const { return CacheKey::Spread(key.hash()); }
+    size_t operator()(const Likely& likely) const { return (*this)(likely.key); }
     size_t operator()(const Answer* answer) const { return CacheKey::Spread(answer->hash_); }
   };
   struct Eq {
@@ -79,6 +92,8 @@ class LruCache {
     bool operator()(const Answer* a, const Answer* b) const { return a == b; }
     bool operator()(const Answer* a, const CacheKey& b) const { return a->key() == b; }
     bool operator()(const CacheKey& a, const Answer* b) const { return b->key() == a; }
+    // The index itself has compared 7 bits of the hash.
+    bool operator()(const Answer*, const Likely&) const { return true; }
   };
   using Index = absl::flat_hash_set<Answer*, Hash, Eq>;
 

@@ -98,6 +98,9 @@ void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
   MutexLock lock(mutex_);
   if (detached_) return;
   for (size_t i = 0; i < sought.size(); ++i) {
+    if (i % MethodCaches::kAhead == 0) {
+      caches_.Prefetch(sought.subspan(i, std::min(MethodCaches::kAhead, sought.size() - i)));
+    }
     const Answer* answer = caches_.LookupHit(*sought[i].method, sought[i].key, now);
     if (answer != nullptr && !tell(i, {*answer, AgeOf(*answer, now)})) return;
   }

@@ -86,10 +86,7 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // One of many lookups that are made at once, and what is found of it: valid in the call that tells.
-  struct Sought {
-    const MemoizedMethod* method;
-    CacheKey key;
-  };
+  using Sought = MethodCaches::Sought;
   struct Found {
     const Answer& answer;  // or a remembered error
     Duration age;

@@ -1,6 +1,7 @@
 #include "memod/cache/method_caches.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace memod {
@@ -60,6 +61,21 @@ const Answer* MethodCaches::Peek(const MemoizedMethod& method, const CacheKey& k
   if (of == nullptr) return nullptr;
   const Answer* answer = of->cache.lru.Peek(key);
   return answer != nullptr && Expired(method, *answer, now) ? nullptr : answer;
+}
+
+void MethodCaches::Prefetch(std::span<const Sought> sought) const {
+  std::array<const LruCache*, kAhead> caches{};
+  std::array<const Answer*, kAhead> answers{};
+  for (size_t i = 0; i < sought.size(); ++i) {
+    const OfMethod* of = Find(*sought[i].method);
+    if (of == nullptr) continue;
+    caches[i] = &of->cache.lru;
+    caches[i]->PrefetchIndex(sought[i].key);
+  }
+  for (size_t i = 0; i < sought.size(); ++i) {
+    if (caches[i] != nullptr) answers[i] = caches[i]->PrefetchAnswer(sought[i].key);
+  }
+  for (size_t i = 0; i < sought.size(); ++i) LruCache::PrefetchNeighbours(answers[i]);
 }
 
 const Answer* MethodCaches::LookupHit(const MemoizedMethod& method, const CacheKey& key, Time now) {

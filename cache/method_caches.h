@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "memod/cache/budget.h"
@@ -36,6 +37,14 @@ class MethodCaches final : private Budget::Member {
                        Removed& removed);
   // The same, but neither touches nor counts.
   const Answer* Peek(const MemoizedMethod& method, const CacheKey& key, Time now) const;
+  // One of many lookups.
+  struct Sought {
+    const MemoizedMethod* method;
+    CacheKey key;
+  };
+  // What looking up a few of them is about to read: see LruCache. At most kAhead.
+  static constexpr size_t kAhead = 32;
+  void Prefetch(std::span<const Sought> sought) const;
   // As Lookup where it is a hit. Null: it is none, and nothing was touched or counted.
   const Answer* LookupHit(const MemoizedMethod& method, const CacheKey& key, Time now);
 

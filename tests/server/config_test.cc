@@ -117,9 +117,6 @@ const std::vector<Sample>& Samples() {
       {"compute.threads", "3", "3", [](Config& c) { c.compute.threads = 3; }},
       {"compute.queue", "7", "7", [](Config& c) { c.compute.queue = 7; }},
       {"compute.max_depth", "20", "20", [](Config& c) { c.compute.max_depth = 20; }},
-      {"pipeline.max_calls", "30", "30", [](Config& c) { c.pipeline.max_calls = 30; }},
-      {"pipeline.max_unsent_bytes", "'64KiB'", "64KiB",
-       [](Config& c) { c.pipeline.max_unsent_bytes = 64 << 10; }},
       {"log.level", "'warn'", "warn", [](Config& c) { c.log.level = LogLevel::warn; }},
       {"log.format", "'json'", "json", [](Config& c) { c.log.format = LogFormat::kJson; }},
   };
