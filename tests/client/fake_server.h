@@ -55,6 +55,14 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     return mutex_.AwaitWithTimeout(absl::Condition(&reached), absl::FromChrono(kPatience));
   }
 
+  // True once so many requests were refused.
+  bool AwaitRefused(int count) {
+    absl::MutexLock lock(&mutex_);
+    const auto reached = [this, count]()
+                             ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return refused_ >= count; };
+    return mutex_.AwaitWithTimeout(absl::Condition(&reached), absl::FromChrono(kPatience));
+  }
+
   memo::v1::OpenSessionRequest last_request() {
     absl::MutexLock lock(&mutex_);
     return last_request_;
@@ -72,6 +80,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     ++streams_;
     auto* stream = new Stream(this, ++last_id_);
     if (!refusal_.ok()) {
+      ++refused_;
       stream->End(refusal_);
     } else if (!mute_) {
       open_[stream->id()] = stream;
@@ -197,6 +206,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   size_t streams_ ABSL_GUARDED_BY(mutex_) = 0;
   int last_id_ ABSL_GUARDED_BY(mutex_) = 0;
   grpc::Status refusal_ ABSL_GUARDED_BY(mutex_);
+  int refused_ ABSL_GUARDED_BY(mutex_) = 0;
   bool mute_ ABSL_GUARDED_BY(mutex_) = false;
   memo::v1::OpenSessionRequest last_request_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> peers_ ABSL_GUARDED_BY(mutex_);

@@ -241,6 +241,31 @@ TEST_F(SessionHandleTest, EndOfTheServerIsALossOfEverySession) {
   EXPECT_FALSE(second->status().ok());
 }
 
+TEST_F(SessionHandleTest, RefusalToOpenItAnewIsTheLoss) {
+  Told told;
+  const auto session = Hold(Connect().OpenSession(told.OnLost()));
+  server.sessions.RefuseToOpen({grpc::StatusCode::INVALID_ARGUMENT, "no such class"});
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(told.Wait());
+  EXPECT_EQ(told.why, absl::InvalidArgumentError("no such class"));
+}
+
+TEST_F(SessionHandleTest, RefusalThatMayPassIsNone) {
+  Told told;
+  absl::Notification reopened;
+  SessionEvents events = told.OnLost();
+  events.reopened = [&] { reopened.Notify(); };
+  const auto session = Hold(Connect().OpenSession(std::move(events)));
+  server.sessions.RefuseToOpen({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many sessions"});
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  EXPECT_TRUE(server.sessions.AwaitRefused(3));
+  EXPECT_EQ(session->status(), absl::UnavailableError("gone"));
+  server.sessions.RefuseToOpen(grpc::Status::OK);
+  ASSERT_TRUE(reopened.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_TRUE(session->status().ok());
+  EXPECT_EQ(told.times, 0);
+}
+
 TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   absl::Notification draining;
   SessionEvents events;
