@@ -41,8 +41,8 @@ const Answer* LruCache::PrefetchAnswer(const CacheKey& key) const {
 
 void LruCache::PrefetchNeighbours(const Answer* answer) {
   if (answer == nullptr) return;
-  __builtin_prefetch(&answer->older_->newer_, /*rw=*/1);
-  __builtin_prefetch(&answer->newer_->older_, /*rw=*/1);
+  if (answer->older_ != nullptr) __builtin_prefetch(&answer->older_->newer_, /*rw=*/1);
+  if (answer->newer_ != nullptr) __builtin_prefetch(&answer->newer_->older_, /*rw=*/1);
 }
 
 // Counting a reference is an atomic operation, as costly as a third of a hit. So the cache takes
