@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
+#include "memod/server/answer_slice.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 #include "memod/server/unary_pass.h"
@@ -52,17 +53,6 @@ const char* Name(CacheStatus status) {
       return "stale";
   }
   return "";
-}
-
-// The stored bytes themselves; the slice holds a reference until gRPC has sent them.
-ByteBuffer ToByteBuffer(Answer::Ref answer) {
-  const std::string_view bytes = answer->bytes();
-  const Answer* held = answer.Release();
-  const grpc::Slice slice(
-      const_cast<char*>(bytes.data()), bytes.size(),
-      [](void* a) { Answer::Ref::Adopt(static_cast<const Answer*>(a)); },
-      const_cast<Answer*>(held));
-  return ByteBuffer(&slice, 1);
 }
 
 // One call, from its coming in to its having been answered. To gRPC it is the method's response, a
@@ -109,7 +99,8 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
     for (const auto& [name, value] : (*outcome.answer)->metadata()) {
       context_->AddInitialMetadata(name, value);
     }
-    ToByteBuffer(*outcome.answer).Swap(&bytes_);
+    const grpc::Slice slice = ToSlice(*outcome.answer);
+    ByteBuffer(&slice, 1).Swap(&bytes_);
     Finish(grpc::Status());
   }
 

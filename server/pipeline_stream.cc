@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
+#include "memod/server/answer_slice.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 
@@ -63,16 +64,6 @@ std::string AsUtf8(const std::string& text) {
   const bool valid = google::protobuf::internal::IsStructurallyValidUTF8(
       text.data(), static_cast<int>(text.size()));
   return valid ? text : absl::CHexEscape(text);
-}
-
-// The stored bytes themselves; the slice holds a reference until gRPC has sent them.
-grpc::Slice ToSlice(Answer::Ref answer) {
-  const std::string_view bytes = answer->bytes();
-  const Answer* held = answer.Release();
-  return grpc::Slice(
-      const_cast<char*>(bytes.data()), bytes.size(),
-      [](void* a) { Answer::Ref::Adopt(static_cast<const Answer*>(a)); },
-      const_cast<Answer*>(held));
 }
 
 }  // namespace

@@ -5,8 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "memod/tests/testing/raw_pipeline.h"
-#include "memod/tests/testing/server_test.h"
+#include "memod/tests/server/pipeline_fixture.h"
 #include "memod/tests/testing/stream_call.h"
 
 namespace memod {
@@ -15,18 +14,8 @@ namespace {
 using memo::v1::CallRequest;
 using testing::AnyOf;
 
-class PipelineFlowTest : public ServerTest {
+class PipelineFlowTest : public PipelineFixture {
  protected:
-  RawPipeline Pipeline(const SessionHandle& session) {
-    return RawPipeline(client->channel(), session.handle());
-  }
-  // A call of `key` computes only once the gate of that name is open.
-  void Gated(const std::string& key) {
-    lab.On(key, [this, key](Computing& computing) -> absl::StatusOr<std::string> {
-      lab.gate(key).Pass();
-      return computing.self + ":" + key;
-    });
-  }
   static ServeOptions MaxCalls(int64_t max_calls) {
     ServeOptions options = MaxEntries(std::nullopt);
     options.config.pipeline.max_calls = max_calls;

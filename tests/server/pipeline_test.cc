@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "memod/tests/testing/raw_pipeline.h"
-#include "memod/tests/testing/server_test.h"
+#include "memod/tests/server/pipeline_fixture.h"
 #include "memod/tests/testing/stream_call.h"
 
 namespace memod {
@@ -16,19 +15,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-class PipelineTest : public ServerTest {
- protected:
-  RawPipeline Pipeline(const SessionHandle& session) {
-    return RawPipeline(client->channel(), session.handle());
-  }
-  // A call of `key` computes only once the gate of that name is open.
-  void Gated(const std::string& key) {
-    lab.On(key, [this, key](Computing& computing) -> absl::StatusOr<std::string> {
-      lab.gate(key).Pass();
-      return computing.self + ":" + key;
-    });
-  }
-};
+class PipelineTest : public PipelineFixture {};
 
 TEST_F(PipelineTest, ManyCallsInOneMessageAreEachAnswered) {
   Serve();
