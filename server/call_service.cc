@@ -108,8 +108,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
                                                 const ByteBuffer& request) {
     absl::StatusOr<Control> control = ControlOf(*context_);
     if (!control.ok()) return control.status();
-    // Without a message Length is undefined; no message is answered as an empty one would be.
-    if (const auto length = static_cast<int64_t>(request.Valid() ? request.Length() : 0);
+    if (const auto length = static_cast<int64_t>(request.Length());
         length > shared.max_request_bytes) {
       return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
                        absl::StrCat("the request is ", length, " bytes, limit ",
@@ -119,7 +118,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
       return Select(context_->client_metadata(), names);
     };
     grpc::Slice slice;
-    if (request.Valid() && !request.TrySingleSlice(&slice).ok()) request.DumpToSingleSlice(&slice);
+    if (!request.TrySingleSlice(&slice).ok()) request.DumpToSingleSlice(&slice);
     Dispatcher::Request call{.method = method,
                              .handle = std::nullopt,
                              .control = *control,
@@ -173,6 +172,11 @@ CallService::CallService(Shared& shared, const std::vector<Served>& methods) {
             [&shared, &method, pass](grpc::CallbackServerContext* context,
                                      const ByteBuffer* request,
                                      PendingCall* call) -> grpc::ServerUnaryReactor* {
+              if (!request->Valid()) {
+                grpc::ServerUnaryReactor* refusal = context->DefaultReactor();
+                refusal->Finish(NoRequest());
+                return refusal;
+              }
               if (pass != nullptr && !context->client_metadata().contains("memo-session")) {
                 return PassUnary(*pass, method.memo.name, shared.calls, *context, *request,
                                  call->bytes());

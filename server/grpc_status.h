@@ -20,6 +20,12 @@ absl::Status FromGrpcStatus(const grpc::Status& status, const Metadata& trailers
 // Those of such an error; of any other none.
 Metadata TrailersOf(const absl::Status& status);
 
+// To the caller of a unary method whose message never came, or was over gRPC's limit, which gRPC
+// then tells him instead.
+inline grpc::Status NoRequest() {
+  return {grpc::StatusCode::INTERNAL, "the call ended without a request message"};
+}
+
 // The word of an error that is memod's own (memo_error.h); empty for the application's. It goes out
 // as the trailer `memo-error`.
 std::string_view MemoErrorWord(const absl::Status& status);

@@ -2,19 +2,11 @@
 
 #include <grpcpp/client_context.h>
 
-#include <utility>
-
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 
 namespace memod {
 namespace {
-
-// What is sent for a caller that sent no message, or was gone before it came: gRPC aborts on none.
-grpc::ByteBuffer NoBytes() {
-  const grpc::Slice empty;
-  return grpc::ByteBuffer(&empty, 1);
-}
 
 // Deletes itself when the caller has its answer, which is after the upstream is done.
 class UnaryPass final : public grpc::ServerUnaryReactor {
@@ -24,7 +16,7 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
       : upstream_(upstream),
         calls_(calls),
         caller_(caller),
-        request_(request.Valid() ? request : NoBytes()),
+        request_(request),
         response_(response) {
     calls_.Enter();
   }
@@ -74,12 +66,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
  private:
   void OnReadDone(bool ok) override {
-    if (!ok) {
-      // As in ProxyCall: the end of what the caller says, or of the caller.
-      if (!std::exchange(ended_, true)) return StartRead(&request_);
-      if (caller_.IsCancelled()) return Finish(grpc::Status::CANCELLED);
-      request_ = NoBytes();
-    }
+    if (!ok) return Finish(NoRequest());
     if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
       return Finish(ToGrpcStatus(begun, caller_));
     }
@@ -104,7 +91,6 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
   CallsInFlight& calls_;
   grpc::GenericCallbackServerContext& caller_;
   grpc::ClientContext context_;
-  bool ended_ = false;  // nothing more comes of the caller
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
 };

@@ -18,7 +18,7 @@ grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& metho
                                     CallsInFlight& calls, grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
-// The same of a method that is not registered. Who sends no message is taken to send an empty one.
+// The same of a method that is not registered.
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
                                           grpc::GenericCallbackServerContext& context);
 

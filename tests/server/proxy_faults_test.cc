@@ -122,16 +122,17 @@ TEST_F(ProxyFaultsTest, OkWithoutAnAnswerIsNone) {
 }
 
 // A client that half-closes, or is gone, before it has sent a message.
-TEST_F(ProxyFaultsTest, UnaryCallWithoutAMessageIsTakenForAnEmptyOne) {
+TEST_F(ProxyFaultsTest, UnaryCallWithoutAMessageReachesNoUpstream) {
   ServeBefore(Methods());
   OnAll(Echo);
   for (const char* method : {kKnown, kPassed, kRemote}) {
     StreamCall call(through(), method);
     call.HalfClose();
-    EXPECT_EQ(call.Read(), "");
-    EXPECT_TRUE(call.Finish().status.ok());
+    EXPECT_EQ(call.Read(), std::nullopt);
+    EXPECT_EQ(call.Finish().Words(), "INTERNAL: the call ended without a request message");
+    EXPECT_EQ(upstream.calls(method), 0);
   }
-  EXPECT_TRUE(AliveSoon("entries 1"));
+  EXPECT_TRUE(AliveSoon("nothing"));
 }
 
 TEST_F(ProxyFaultsTest, StreamThatDiesHasDeliveredWhatCameBefore) {

@@ -163,14 +163,14 @@ TEST_F(ProxyLimitsTest, MessageFromTheUpstreamOverTheLimitIsAnError) {
 TEST_F(ProxyLimitsTest, RequestOverTheLimitIsAnErrorAndTheUpstreamsCallIsCancelled) {
   ServeOptions options = MaxRequest(1000);
   options.config.session.max_state_bytes = 1000;
-  ServeBefore({}, options);
+  ServeBefore({Public()}, options);
   upstream.On(kEcho, NeverAnswer);
-  for (const char* method : {kEcho, kKnown}) {
+  for (const char* method : {kEcho, kKnown, kRemote}) {
     EXPECT_EQ(Ask(std::nullopt, Bytes(kMiB), {.method = method}).status.error_code(),
               grpc::StatusCode::RESOURCE_EXHAUSTED);
   }
   EXPECT_TRUE(InProgressSoon(0));
-  EXPECT_EQ(upstream.calls(kKnown), 0);
+  for (const char* method : {kKnown, kRemote}) EXPECT_EQ(upstream.calls(method), 0);
 }
 
 // gRPC's limit on metadata is 8 KiB together.

@@ -112,6 +112,9 @@ TEST_F(SessionsTest, AdministratorsCloseReleasesAllAndTellsTheHolder) {
 
 TEST_F(SessionsTest, ServerShutdownClosesSessionsAndTellsTheHolders) {
   Serve();
+  ClientOptions options;
+  options.reconnect_timeout = std::chrono::milliseconds::zero();
+  client = Client::Connect(target(), options).value();
   std::promise<absl::Status> lost;
   auto session = OpenBusy(Lost(lost));
   StopServer();
