@@ -21,8 +21,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "echo.grpc.pb.h"
+#include "echo_server.h"
 #include "memo/v1/session.grpc.pb.h"
-#include "memod/server/server.h"
 #include "runner.h"
 #include "server_process.h"
 
@@ -33,54 +33,10 @@ using Steady = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr int kEntries = 1'000'000;
-constexpr int kHotKeys = 128;
-constexpr int kKeyBytes = 14;  // with its tag and length, a request of 16 bytes
-constexpr int kValueBytes = 62;
+constexpr uint64_t kHotKeys = 128;
 constexpr double kAllowed = 1;  // second until the memory is back
 constexpr double kGiveUp = 5;
-constexpr auto kShortest = std::chrono::milliseconds(200);  // to measure hits
-
-constexpr std::string_view kFill = "fill";
-
-std::string Key(int i) {
-  char key[kKeyBytes + 1];
-  std::snprintf(key, sizeof(key), "%0*d", kKeyBytes, i);
-  return key;
-}
-
-// The server.
-class Hosted {
- public:
-  static absl::StatusOr<std::unique_ptr<Hosted>> Create(const EchoRequest&) {
-    return std::make_unique<Hosted>();
-  }
-  // Any key is answered with as many bytes; kFill calls all others first.
-  absl::StatusOr<EchoResponse> Get(const EchoRequest& request, CallContext& context) const {
-    for (int i = 0; request.key() == kFill && i < kEntries; ++i) {
-      EchoRequest nested;
-      nested.set_key(Key(i));
-      if (auto answer = context.Call<&Hosted::Get>(nested); !answer.ok()) return answer;
-    }
-    EchoResponse response;
-    response.set_value(std::string(kValueBytes, 'v'));
-    return response;
-  }
-};
-
-void Serve() {
-  Registry registry;
-  registry.Class<&Hosted::Create>("memod.benchmark.Echo")
-      .Method<&Hosted::Get>("Get", {.max_entries = std::nullopt});
-  Config config;
-  config.server.listen = config.admin.listen = "127.0.0.1:0";
-  config.admin.http = "";
-  InitLogging(LogLevel::off, LogFormat::kText);
-  const auto server = Server::Start(config, registry);
-  if (!server.ok()) std::exit(1);
-  ServeUntilStopped((*server)->port());
-}
-
-// The client.
+constexpr Seconds kShortest(0.2);  // to measure hits
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "close_benchmark: %s\n", what.c_str());
@@ -140,9 +96,9 @@ class Hits {
 
  private:
   void Run(Session& session) {
-    for (int i = 0; !stop_; ++i) {
+    for (uint64_t i = 0; !stop_;) {
       const auto begin = Steady::now();
-      session.Get(Key(i % kHotKeys));
+      session.Get(Key(i++ % kHotKeys));
       micros_.push_back(std::chrono::duration<double, std::micro>(Steady::now() - begin).count());
     }
   }
@@ -152,38 +108,40 @@ class Hits {
   std::thread thread_;
 };
 
-// Seconds until the server has no more than `resident` MiB; looks every few milliseconds.
-double SecondsUntil(double resident, const ServerProcess& server) {
+// Seconds until the server has no more than `resident` MiB, and no longer than `most`. Looks every few
+// milliseconds, which the hits that are measured meanwhile feel.
+double SecondsUntil(double resident, const ServerProcess& server, double most) {
   const auto begin = Steady::now();
   Seconds passed{};
   do {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     passed = Steady::now() - begin;
-  } while (ResidentMiB(server.pid()) > resident && passed.count() < kGiveUp);
+  } while (ResidentMiB(server.pid()) > resident && passed.count() < most);
   return passed.count();
 }
 
 void Measure(const Options& options) {
-  const ServerProcess server("--serve", options.server_cpu);
+  const ServerProcess server(kServeMemod, options.server_cpu);
   PinTo(options.client_cpu);
   const auto channel = grpc::CreateChannel(server.target(), grpc::InsecureChannelCredentials());
   Session other(channel);
-  for (int i = 0; i < kHotKeys; ++i) other.Get(Key(i));
+  for (uint64_t i = 0; i < kHotKeys; ++i) other.Get(Key(i));
   const double empty = ResidentMiB(server.pid());
   for (int round = 0; round < options.rounds; ++round) {
     auto large = std::make_unique<Session>(channel);
-    large->Get(kFill);
+    large->Get(FillKey(kEntries));
     const double full = ResidentMiB(server.pid());
 
     Hits before(other);
-    std::this_thread::sleep_for(Seconds(options.seconds));
+    SecondsUntil(0, server, options.seconds);
     const double p99_before = before.P99();
 
     Hits meanwhile(other);
     const auto begin = Steady::now();
     large.reset();
-    const double freed = SecondsUntil(empty + (full - empty) / 10, server);
-    std::this_thread::sleep_until(begin + kShortest);
+    const double freed = SecondsUntil(empty + (full - empty) / 10, server, kGiveUp);
+    const Seconds passed = Steady::now() - begin;
+    if (passed < kShortest) SecondsUntil(0, server, (kShortest - passed).count());
     const double p99_meanwhile = meanwhile.P99();
 
     PrintPair("close", "p99 of hits while 1M entries close, us", p99_meanwhile, p99_before,
@@ -200,6 +158,6 @@ void Measure(const Options& options) {
 int main(int argc, char** argv) {
   using namespace memod::benchmark;
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  if (argc > 1 && std::string_view(argv[1]) == "--serve") return Serve(), 0;
+  ServeIfTold(argc, argv);
   Measure(ParseOptions(argc, argv));
 }

@@ -8,12 +8,19 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "echo.grpc.pb.h"
 #include "memod/server/server.h"
 #include "server_process.h"
 
 namespace memod::benchmark {
 namespace {
+
+constexpr int64_t kMaxSessions = 100'001;
+constexpr char kFill[] = "fill ";
 
 // What both answer; set before they serve.
 std::string& Value() {
@@ -36,7 +43,16 @@ class HostedEcho {
   static absl::StatusOr<std::unique_ptr<HostedEcho>> Create(const EchoRequest&) {
     return std::make_unique<HostedEcho>();
   }
-  absl::StatusOr<EchoResponse> Get(const EchoRequest&) const {
+  absl::StatusOr<EchoResponse> Get(const EchoRequest& request, CallContext& context) const {
+    int count = 0;
+    if (absl::string_view key = request.key(); absl::ConsumePrefix(&key, kFill)) {
+      if (!absl::SimpleAtoi(key, &count)) return absl::InvalidArgumentError("which number?");
+    }
+    for (int i = 0; i < count; ++i) {
+      EchoRequest nested;
+      nested.set_key(Key(static_cast<uint64_t>(i)));
+      if (auto answer = context.Call<&HostedEcho::Get>(nested); !answer.ok()) return answer;
+    }
     EchoResponse response;
     response.set_value(Value());
     return response;
@@ -57,8 +73,11 @@ void ServeBare() {
 void ServeMemod() {
   Registry registry;
   registry.Class<&HostedEcho::Create>("memod.benchmark.Echo")
-      .Method<&HostedEcho::Get>("Get", {.max_entry_bytes = 2 << 20});
+      .Method<&HostedEcho::Get>("Get", {.max_entries = std::nullopt, .max_entry_bytes = 2 << 20});
   Config config;
+  config.cache.max_bytes = std::nullopt;
+  config.session.max = kMaxSessions;
+  config.compute.queue = 100'000;
   config.server.listen = config.admin.listen = "127.0.0.1:0";
   config.admin.http = "";
   InitLogging(LogLevel::off, LogFormat::kText);
@@ -76,6 +95,9 @@ int ValueBytes(int message_bytes) {
 }
 
 }  // namespace
+
+std::string Key(uint64_t number) { return absl::StrFormat("%014d", number); }
+std::string FillKey(int count) { return absl::StrCat(kFill, count); }
 
 void ServeIfTold(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";

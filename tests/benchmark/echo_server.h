@@ -4,13 +4,18 @@
 //   PROGRAM --serve-bare|--serve-memod [ANSWER_BYTES]      default: 64
 #pragma once
 
+#include <cstdint>
+#include <string>
+
 namespace memod::benchmark {
 
 inline constexpr char kServeBare[] = "--serve-bare";
 inline constexpr char kServeMemod[] = "--serve-memod";
 
-// What makes a request of 16 bytes, with its tag and length.
-inline constexpr int kKeyBytes = 14;
+// Of 14 bytes: with tag and length, a request of 16.
+std::string Key(uint64_t number);
+// To memod: calls the keys 0 to `count` - 1 itself before it answers, so that its session holds them.
+std::string FillKey(int count);
 
 // First thing in main: does not return if told to serve.
 void ServeIfTold(int argc, char** argv);

@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "echo.grpc.pb.h"
+#include "echo_server.h"
 #include "memo/pipeline_codec.h"
 #include "memod/client/client.h"
 #include "memod/server/server.h"
@@ -36,9 +37,7 @@ namespace {
 using grpc::ByteBuffer;
 using Steady = std::chrono::steady_clock;
 
-constexpr int kKeys = 10'000;
-constexpr int kKeyBytes = 14;  // with its tag and length, a request of 16 bytes
-constexpr int kValueBytes = 62;
+constexpr uint64_t kKeys = 10'000;
 constexpr int kAnswerBytes = 64;
 constexpr int kMessages = 512;  // that are sent over and over
 constexpr int kCallsAtOnce = 4096;
@@ -50,33 +49,9 @@ constexpr const char* kPipeline = "/memo.v1.PipelineService/Call";
   std::exit(1);
 }
 
-// ---- The two servers.
+// ---- The other server. memod's is echo_server's.
 
-class HostedEcho {
- public:
-  static absl::StatusOr<std::unique_ptr<HostedEcho>> Create(const EchoRequest&) {
-    return std::make_unique<HostedEcho>();
-  }
-  absl::StatusOr<EchoResponse> Get(const EchoRequest&) const {
-    EchoResponse response;
-    response.set_value(std::string(kValueBytes, 'v'));
-    return response;
-  }
-};
-
-void ServeMemod() {
-  Registry registry;
-  registry.Class<&HostedEcho::Create>("memod.benchmark.Echo")
-      .Method<&HostedEcho::Get>("Get", {.max_entries = std::nullopt});
-  Config config;
-  config.server.listen = config.admin.listen = "127.0.0.1:0";
-  config.admin.http = "";
-  config.compute.queue = 100'000;
-  InitLogging(LogLevel::off, LogFormat::kText);
-  const auto server = Server::Start(config, registry);
-  if (!server.ok()) Fail(std::string(server.status().message()));
-  ServeUntilStopped((*server)->port());
-}
+constexpr const char* kServeStream = "--serve-stream";
 
 // Answers each message with one of as many bytes as the metadata `answer-bytes` says. It reads the
 // next one meanwhile, and goes on reading whether or not the answer was taken: nothing is bounded.
@@ -130,7 +105,7 @@ class BareService final : public grpc::Service {
   }
 };
 
-void ServeBare() {
+void ServeStream() {
   BareService service;
   grpc::ServerBuilder builder;
   int port = 0;
@@ -250,17 +225,15 @@ Rate Measure(Load& load, const ServerProcess& server, double seconds) {
   return {calls / took, calls / used};
 }
 
-std::string RequestBytes(int key) {
+std::string RequestBytes(uint64_t key) {
   EchoRequest request;
-  char text[kKeyBytes + 1];
-  std::snprintf(text, sizeof(text), "%0*d", kKeyBytes, key);
-  request.set_key(text);
+  request.set_key(Key(key));
   return request.SerializeAsString();
 }
 
 std::vector<ByteBuffer> CallMessages(int calls_per_message) {
   std::mt19937 random(1);
-  std::uniform_int_distribution<int> keys(0, kKeys - 1);
+  std::uniform_int_distribution<uint64_t> keys(0, kKeys - 1);
   pipeline::MessageWriter writer;
   std::vector<ByteBuffer> messages;
   uint64_t id = 0;
@@ -290,11 +263,11 @@ int CountAnswers(const ByteBuffer& message) {
 class MemodSide {
  public:
   explicit MemodSide(const Options& options)
-      : server_("--serve-memod", options.server_cpu),
+      : server_(kServeMemod, options.server_cpu, std::to_string(kAnswerBytes).c_str()),
         client_(Client::Connect(server_.target()).value()),
         session_(client_.OpenSession(EchoRequest()).value()) {
     auto stub = Echo::NewStub(session_.channel());
-    for (int key = 0; key < kKeys; ++key) {
+    for (uint64_t key = 0; key < kKeys; ++key) {
       grpc::ClientContext context;
       EchoRequest request;
       EchoResponse response;
@@ -323,7 +296,7 @@ class MemodSide {
 class BareSide {
  public:
   explicit BareSide(const Options& options)
-      : server_("--serve-bare", options.server_cpu),
+      : server_(kServeStream, options.server_cpu),
         channel_(grpc::CreateChannel(server_.target(), grpc::InsecureChannelCredentials())) {}
 
   std::unique_ptr<Load> MakeLoad(int calls_per_message) {
@@ -367,9 +340,6 @@ void Row5(const Options& options, MemodSide& memod, RedisSide* redis) {
     const Rate echo = Measure(*bare_load, bare.server(), options.seconds);
     const Rate ours = Measure(*load, memod.server(), options.seconds);
     PrintPair("5", "hits/s", ours.per_second, echo.per_second, "bare stream");
-    if (std::getenv("VERBOSE"))
-      PrintPair("5", "hits per CPU-second", ours.per_cpu_second, echo.per_cpu_second,
-                "bare stream");
     if (redis == nullptr) continue;
     const Rate theirs = redis->MeasureGets(options.seconds);
     PrintPair("5", "hits/s", ours.per_second, theirs.per_second, "Redis");
@@ -393,8 +363,7 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace memod::benchmark;
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  const std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "--serve-memod") return ServeMemod(), 0;
-  if (mode == "--serve-bare") return ServeBare(), 0;
+  ServeIfTold(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == kServeStream) return ServeStream(), 0;
   return Run(ParseOptions(argc, argv));
 }

@@ -111,7 +111,7 @@ class World {
 void Compare(const Options& options, std::string_view figure, World& many, World& one) {
   for (int round = 0; round < options.rounds; ++round) {
     const double ours = many.NanosPerHit(options.seconds);
-    PrintPair("sessions", figure, ours, one.NanosPerHit(options.seconds), "one session");
+    PrintPair("lookup", figure, ours, one.NanosPerHit(options.seconds), "one session");
   }
 }
 

@@ -6,6 +6,8 @@
 //   row 10     hits with large answers, 8 callers
 //   row 13     calls that compute: a key never seen before each time, a method that does nothing;
 //              the server's CPU time for each, 64 callers
+//   sessions   hits of 10,000 of 100,000 sessions with 100 entries each, beside those of one session
+//              with 10,000; both are memod
 //
 // The client is one thread on a completion queue that neither builds nor reads messages: the
 // cheapest that gRPC can be, so that the servers are what limits.
@@ -20,12 +22,13 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
-#include "echo.pb.h"
+#include "echo.grpc.pb.h"
 #include "echo_server.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "runner.h"
@@ -37,11 +40,10 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr uint64_t kKeys = 128;  // as many as a method remembers unless told otherwise
-constexpr uint64_t kNeverAgain = UINT64_MAX;
 
 grpc::ByteBuffer Request(uint64_t key) {
   EchoRequest request;
-  request.set_key(absl::StrFormat("%0*d", kKeyBytes, key));
+  request.set_key(Key(key));
   const grpc::Slice slice(request.SerializeAsString());
   return grpc::ByteBuffer(&slice, 1);
 }
@@ -49,57 +51,76 @@ grpc::ByteBuffer Request(uint64_t key) {
 // One of the two servers, and a client of it.
 class Side {
  public:
-  Side(const char* serve, int answer_bytes, uint64_t keys, const Options& options)
+  // What is called: a key, with one of the sessions.
+  struct Target {
+    size_t session;
+    uint64_t key;
+  };
+
+  Side(const char* serve, int answer_bytes, const Options& options)
       : server_(serve, options.server_cpu, std::to_string(answer_bytes).c_str()),
         channel_(grpc::CreateChannel(server_.target(), grpc::InsecureChannelCredentials())),
         stub_(channel_),
-        answer_bytes_(static_cast<size_t>(answer_bytes)),
-        keys_(keys) {
-    if (serve == kServeMemod) OpenSession();
-    if (keys == kNeverAgain) return;
-    for (uint64_t key = 0; key < keys; ++key) requests_.push_back(Request(key));
+        answer_bytes_(static_cast<size_t>(answer_bytes)) {}
+
+  // Further sessions, each with this many answers in it.
+  void OpenSessions(size_t count, int entries) {
+    const auto sessions = memo::v1::SessionService::NewStub(channel_);
+    const auto echo = Echo::NewStub(channel_);
+    memo::v1::LeaseSessionRequest lease;
+    lease.mutable_state()->PackFrom(EchoRequest());
+    lease.mutable_ttl()->set_seconds(3600);
+    EchoRequest fill;
+    fill.set_key(FillKey(entries));
+    for (size_t i = 0; i < count; ++i) {
+      grpc::ClientContext leasing, filling;
+      memo::v1::LeaseSessionResponse leased;
+      Check(sessions->LeaseSession(&leasing, lease, &leased));
+      handles_.push_back(leased.handle());
+      filling.AddMetadata("memo-session", handles_.back());
+      EchoResponse response;
+      if (entries > 0) Check(echo->Get(&filling, fill, &response));
+    }
   }
-  ~Side() { holding_.TryCancel(); }
+  // What is called from now on, over and over; of no target: a key never seen before each time.
+  void Aim(const std::vector<Target>& targets) {
+    requests_.clear();
+    for (const Target& target : targets)
+      requests_.emplace_back(target.session, Request(target.key));
+  }
 
   double CpuSeconds() const { return benchmark::CpuSeconds(server_.pid()); }
 
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> Call(grpc::ClientContext& context,
                                                                grpc::CompletionQueue& queue) {
-    if (!handle_.empty()) context.AddMetadata("memo-session", handle_);
-    const uint64_t key = next_++;
-    auto call = stub_.PrepareUnaryCall(&context, "/memod.benchmark.Echo/Get",
-                                       keys_ == kNeverAgain ? Request(key) : requests_[key % keys_],
-                                       &queue);
+    const uint64_t i = next_++;
+    const auto& [session, request] =
+        requests_.empty() ? std::pair(size_t{0}, Request(i)) : requests_[i % requests_.size()];
+    if (!handles_.empty()) context.AddMetadata("memo-session", handles_[session]);
+    auto call = stub_.PrepareUnaryCall(&context, "/memod.benchmark.Echo/Get", request, &queue);
     call->StartCall();
     return call;
   }
   // Ends the program unless the call went well.
   void Check(const grpc::Status& status, const grpc::ByteBuffer& answer) const {
-    if (status.ok() && answer.Length() == answer_bytes_) return;
-    std::fprintf(stderr, "call failed: %s\n", status.error_message().c_str());
-    std::exit(1);
+    Check(status);
+    if (answer.Length() != answer_bytes_) Check({grpc::StatusCode::UNKNOWN, "of another size"});
   }
 
  private:
-  void OpenSession() {
-    memo::v1::OpenSessionRequest open;
-    open.mutable_state()->PackFrom(EchoRequest());
-    memo::v1::OpenSessionResponse opened;
-    stream_ = memo::v1::SessionService::NewStub(channel_)->OpenSession(&holding_, open);
-    if (!stream_->Read(&opened)) std::exit(1);
-    handle_ = opened.opened().handle();
+  static void Check(const grpc::Status& status) {
+    if (status.ok()) return;
+    std::fprintf(stderr, "call failed: %s\n", status.error_message().c_str());
+    std::exit(1);
   }
 
   ServerProcess server_;
   std::shared_ptr<grpc::Channel> channel_;
   grpc::GenericStub stub_;
   const size_t answer_bytes_;
-  const uint64_t keys_;
-  std::vector<grpc::ByteBuffer> requests_;  // by key
+  std::vector<std::string> handles_;
+  std::vector<std::pair<size_t, grpc::ByteBuffer>> requests_;
   uint64_t next_ = 0;
-  std::string handle_;  // of memod's session
-  grpc::ClientContext holding_;
-  std::unique_ptr<grpc::ClientReader<memo::v1::OpenSessionResponse>> stream_;
 };
 
 // One caller: starts its next call as soon as one is answered.
@@ -164,23 +185,59 @@ Figures Measure(Side& side, int callers, double seconds) {
           .p99_micros = Micros(took[took.size() * 99 / 100])};
 }
 
-// Both servers in turn; `print(memod, bare)` tells of each pair.
+// Keys of the first session.
+std::vector<Side::Target> Keys(uint64_t count) {
+  std::vector<Side::Target> targets;
+  for (uint64_t key = 0; key < count; ++key) targets.push_back({0, key});
+  return targets;
+}
+
+// Both sides in turn; `print(memod, other)` tells of each pair.
 template <typename Print>
-void Compare(const Options& options, int answer_bytes, uint64_t keys, int callers, Print print) {
-  Side bare(kServeBare, answer_bytes, keys, options);
-  Side memod(kServeMemod, answer_bytes, keys, options);
-  for (Side* side : {&bare, &memod}) {
+void Alternate(const Options& options, Side& memod, Side& other, int callers, Print print) {
+  for (Side* side : {&other, &memod}) {
     Measure(*side, callers, options.seconds / 4);  // connections, and the misses
   }
   for (int round = 0; round < options.rounds; ++round) {
-    const Figures of_bare = Measure(bare, callers, options.seconds);
+    const Figures of_other = Measure(other, callers, options.seconds);
     const Figures of_memod = Measure(memod, callers, options.seconds);
-    print(of_memod, of_bare);
+    print(of_memod, of_other);
   }
+}
+
+// Both servers in turn, called for these keys.
+template <typename Print>
+void Compare(const Options& options, int answer_bytes, uint64_t keys, int callers, Print print) {
+  Side bare(kServeBare, answer_bytes, options);
+  Side memod(kServeMemod, answer_bytes, options);
+  memod.OpenSessions(1, 0);
+  for (Side* side : {&bare, &memod}) side->Aim(Keys(keys));
+  Alternate(options, memod, bare, callers, print);
 }
 
 void Print(const char* row, const char* figure, double memod, double bare) {
   PrintPair(row, figure, memod, bare, "bare gRPC");
+}
+
+void AmongSessions(const Options& options) {
+  constexpr size_t kSessions = 100'000;
+  constexpr int kEntries = 100;
+  constexpr size_t kHot = 10'000;
+  Side one(kServeMemod, 64, options), many(kServeMemod, 64, options);
+  one.OpenSessions(1, kHot);
+  many.OpenSessions(kSessions, kEntries);
+  std::vector<Side::Target> of_one = Keys(kHot), of_many;
+  std::shuffle(of_one.begin(), of_one.end(), std::mt19937(1));
+  for (const auto& [_, key] : of_one) of_many.push_back({key * (kSessions / kHot), key % kEntries});
+  one.Aim(of_one);
+  many.Aim(of_many);
+  Alternate(options, many, one, 1, [](const Figures& ours, const Figures& alone) {
+    PrintPair("sessions", "p50 us, one caller", ours.p50_micros, alone.p50_micros, "one session");
+  });
+  Alternate(options, many, one, 64, [](const Figures& ours, const Figures& alone) {
+    PrintPair("sessions", "server CPU us/hit, 64 callers", ours.cpu_micros_per_call,
+              alone.cpu_micros_per_call, "one session");
+  });
 }
 
 void Run(const Options& options) {
@@ -207,11 +264,12 @@ void Run(const Options& options) {
     large(1 << 20, "hits/s, 1 MiB");
   }
   if (options.Wants("13")) {
-    Compare(options, 64, kNeverAgain, 64, [](const Figures& memod, const Figures& bare) {
+    Compare(options, 64, 0, 64, [](const Figures& memod, const Figures& bare) {
       Print("13", "us/call, empty method computed", memod.cpu_micros_per_call,
             bare.cpu_micros_per_call);
     });
   }
+  if (options.Wants("sessions")) AmongSessions(options);
 }
 
 }  // namespace
