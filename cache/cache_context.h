@@ -10,9 +10,17 @@
 
 namespace memod {
 
-struct CacheContext {
-  explicit CacheContext(std::optional<int64_t> max_bytes) : bytes(max_bytes) {}
+// Of each cache. nullopt: unbounded.
+struct CacheLimits {
+  std::optional<int64_t> max_session_bytes;  // charge of one session's entries: session.max_bytes
+  std::optional<int64_t> max_waiters;        // of one flight: compute.max_waiters
+};
 
+struct CacheContext {
+  explicit CacheContext(std::optional<int64_t> max_bytes, const CacheLimits& limits = {})
+      : limits(limits), bytes(max_bytes) {}
+
+  const CacheLimits limits;
   Budget bytes;  // cache.max_bytes
   std::atomic<int64_t> entries{0};
   std::atomic<int64_t> flights{0};    // alive, those that nobody waits for included

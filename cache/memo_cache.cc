@@ -51,12 +51,12 @@ Outcome NotCached(const MemoizedMethod& method) {
 
 }  // namespace
 
-std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth, bool guaranteed) {
-  return std::shared_ptr<MemoCache>(new MemoCache(context, max_depth, guaranteed));
+std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth, bool of_session) {
+  return std::shared_ptr<MemoCache>(new MemoCache(context, max_depth, of_session));
 }
 
-MemoCache::MemoCache(CacheContext& context, int max_depth, bool guaranteed)
-    : context_(context), max_depth_(max_depth), caches_(context, mutex_, guaranteed) {}
+MemoCache::MemoCache(CacheContext& context, int max_depth, bool of_session)
+    : context_(context), max_depth_(max_depth), caches_(context, mutex_, of_session) {}
 
 MemoCache::~MemoCache() { Detach(); }
 
@@ -83,9 +83,12 @@ MemoCache::Result MemoCache::GetOrCompute(
       }
     }
     if (!found) {
-      if (absl::Status status = CheckChain(call); !status.ok()) return Outcome{std::move(status)};
-      flight = Join(call);
-      if (flight != nullptr) return flight;
+      absl::Status may_wait = CheckChain(call);
+      if (may_wait.ok() && call.may_wait) may_wait = (*call.may_wait)();
+      if (!may_wait.ok()) return Outcome{std::move(may_wait)};
+      auto joined = Join(call);
+      if (!joined.ok()) return Outcome{std::move(joined).status()};
+      if (*joined != nullptr) return *std::move(joined);
       flight = Start(call);
     }
   }
@@ -106,23 +109,6 @@ void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
   }
 }
 
-std::shared_ptr<Flight> MemoCache::Join(const Call& call) {
-  if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
-    return nullptr;
-  }
-  const auto it = flights_.find(call.key);
-  if (it == flights_.end()) return nullptr;
-  Flight& flight = *it->second;
-  if (flight.parent() != nullptr) {
-    // Its answer may be an error of that chain alone: another flight takes its place.
-    MakeSolo(flight);
-    return nullptr;
-  }
-  ++caches_.counters(call.method).coalesced;
-  StateOf(flight).waiters.push_back({call.waiter, CacheStatus::kCoalesced, call.session});
-  return *StateOf(flight).position;
-}
-
 absl::Status MemoCache::CheckChain(const Call& call) const {
   if (call.parent == nullptr) return absl::OkStatus();
   for (const Flight* f = call.parent; f != nullptr; f = f->parent()) {
@@ -135,6 +121,31 @@ absl::Status MemoCache::CheckChain(const Call& call) const {
   return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
                    absl::StrCat(call.method.name, ": nested calls ", call.parent->depth() + 1,
                                 " deep, limit ", max_depth_, " (compute.max_depth)"));
+}
+
+absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
+  if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
+    return nullptr;
+  }
+  const auto it = flights_.find(call.key);
+  if (it == flights_.end()) return nullptr;
+  Flight& flight = *it->second;
+  if (flight.parent() != nullptr) {
+    // Its answer may be an error of that chain alone: another flight takes its place.
+    MakeSolo(flight);
+    return nullptr;
+  }
+  Flight::Waiters& waiters = StateOf(flight).waiters;
+  const auto waiting = static_cast<int64_t>(waiters.size());
+  if (waiting >= context_.limits.max_waiters.value_or(waiting + 1)) {
+    return MemoError(
+        absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+        absl::StrCat(call.method.name, ": ", waiting, " calls wait for this computation, limit ",
+                     *context_.limits.max_waiters, " (compute.max_waiters)"));
+  }
+  ++caches_.counters(call.method).coalesced;
+  waiters.push_back({call.waiter, CacheStatus::kCoalesced, call.session});
+  return *StateOf(flight).position;
 }
 
 std::shared_ptr<Flight> MemoCache::Start(const Call& call) {

@@ -26,6 +26,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "memod/cache/cache_context.h"
 #include "memod/cache/cache_info.h"
 #include "memod/cache/cache_key.h"
@@ -65,14 +66,16 @@ struct CacheCall {
   std::optional<std::string_view> request = std::nullopt;
   // What a computation gets of the caller's metadata; null: nothing.
   const Metadata* metadata = nullptr;
+  // Asked, under the cache's lock, when the call has to wait: an error is what it is told instead.
+  std::optional<absl::FunctionRef<absl::Status()>> may_wait = std::nullopt;
 };
 
 class MemoCache : public std::enable_shared_from_this<MemoCache> {
  public:
   using Call = CacheCall;
 
-  // `max_depth`: of nested calls; the first call has depth 1. `guaranteed`: see MethodCaches.
-  static std::shared_ptr<MemoCache> Make(CacheContext& context, int max_depth, bool guaranteed);
+  // `max_depth`: of nested calls; the first call has depth 1. `of_session`: see MethodCaches.
+  static std::shared_ptr<MemoCache> Make(CacheContext& context, int max_depth, bool of_session);
   ~MemoCache();
 
   struct Detached {};
@@ -138,11 +141,13 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
  private:
   friend class Flight;
 
-  MemoCache(CacheContext& context, int max_depth, bool guaranteed);
+  MemoCache(CacheContext& context, int max_depth, bool of_session);
 
   // The steps of GetOrCompute.
-  std::shared_ptr<Flight> Join(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckChain(const Call& call) const;
+  // Null: there is none to join.
+  absl::StatusOr<std::shared_ptr<Flight>> Join(const Call& call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Flight> Start(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The steps of a flight's end.

@@ -98,7 +98,7 @@ bool MethodCaches::Insert(const MemoizedMethod& method, const Answer::Ref& answe
   Cache& cache = of.cache;
   const int64_t charge = answer->charge();
   if (static_cast<int64_t>(answer->size()) > method.policy.max_entry_bytes ||
-      charge > context_.bytes.limit().value_or(charge)) {
+      charge > context_.bytes.limit().value_or(charge) || charge > max_bytes().value_or(charge)) {
     ++of.counters.too_large;
     return false;
   }
@@ -113,6 +113,7 @@ bool MethodCaches::Insert(const MemoizedMethod& method, const Answer::Ref& answe
     GiveBack(*removed[i]);
     if (i + evicted >= removed.size()) CountDropped(OwnerOf(*removed[i]), *removed[i], now);
   }
+  while (bytes_ > max_bytes().value_or(bytes_)) EvictFrom(*Oldest(), now, removed);
   const bool enters = !in_bytes_ || !cache.in_total;
   in_bytes_ = cache.in_total = true;
   return enters;
@@ -181,7 +182,7 @@ Budget::Member::Left MethodCaches::EvictOldest(const Budget&, const Eviction& ev
                                                Removed& removed) {
   MutexLock lock(mutex_);
   Cache* cache = Oldest();
-  const bool spared = cache != nullptr && guaranteed_ && bytes_ <= eviction.guaranteed;
+  const bool spared = cache != nullptr && of_session_ && bytes_ <= eviction.guaranteed;
   if (cache != nullptr && !spared && cache->lru.oldest_use() <= eviction.not_after) {
     EvictFrom(*cache, eviction.now, removed);
     cache = Oldest();
@@ -200,6 +201,10 @@ Budget::Member::Left MethodCaches::Cache::EvictOldest(const Budget&, const Evict
   if (lru.oldest() != nullptr) return {.oldest = lru.oldest_use()};
   in_total = false;
   return {};
+}
+
+std::optional<int64_t> MethodCaches::max_bytes() const {
+  return of_session_ ? context_.limits.max_session_bytes : std::nullopt;
 }
 
 MethodCaches::Cache* MethodCaches::Oldest() const {

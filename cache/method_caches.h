@@ -27,9 +27,10 @@ class MethodCaches final : private Budget::Member {
   using Removed = LruCache::Removed;                         // to be freed outside of the lock
   using Garbage = std::vector<std::shared_ptr<const void>>;  // for the reaper
 
-  // `guaranteed`: whether it has the share of the bytes that is guaranteed to a session.
-  MethodCaches(CacheContext& context, Mutex& mutex, bool guaranteed)
-      : context_(context), mutex_(mutex), guaranteed_(guaranteed) {}
+  // `of_session`: whether it has a session's share of the bytes: what is guaranteed to one, and no
+  // more than one may have.
+  MethodCaches(CacheContext& context, Mutex& mutex, bool of_session)
+      : context_(context), mutex_(mutex), of_session_(of_session) {}
 
   // The answer to `key`, made the most recent, and a hit. Null, and a miss: there is none, or one
   // that is too old, which goes unless it may be given stale.
@@ -105,6 +106,8 @@ class MethodCaches final : private Budget::Member {
 
   // Of the bytes: the oldest entry of all caches here.
   Left EvictOldest(const Budget& budget, const Eviction& eviction, Removed& removed) override;
+  // Most that all entries here may be charged; nullopt: unbounded.
+  std::optional<int64_t> max_bytes() const;
   // The cache with the oldest entry; null: there is no entry.
   Cache* Oldest() const;
   void EvictFrom(Cache& cache, Time now, Removed& removed);
@@ -122,7 +125,7 @@ class MethodCaches final : private Budget::Member {
 
   CacheContext& context_;
   Mutex& mutex_;
-  const bool guaranteed_;
+  const bool of_session_;
   std::vector<std::unique_ptr<Cache>> caches_;
   std::vector<OfMethod> methods_;
   int64_t bytes_ = 0;      // charge of all entries

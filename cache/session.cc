@@ -17,6 +17,13 @@ constexpr size_t kIdBytes = 5;
 constexpr int64_t kSessionBytes = 16 << 10;
 
 std::string NewHandle() { return absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)); }
+// Of a peer as gRPC says it, without the port: "ipv4:10.0.0.1". Whoever comes over a unix socket is
+// at one address.
+std::string_view AddressOf(std::string_view peer) {
+  const std::string_view scheme = peer.substr(0, peer.find(':'));
+  return scheme == "ipv4" || scheme == "ipv6" ? peer.substr(0, peer.rfind(':')) : scheme;
+}
+
 std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
 
 // Destroyed on the reaper, and counted as long as it is really there.
@@ -73,7 +80,7 @@ SessionTable::SessionTable(CacheContext& context, const Limits& limits, OnClose 
       limits_(limits),
       on_close_(std::move(on_close)),
       shared_(
-          new Incarnation({}, MemoCache::Make(context, limits.max_depth, /*guaranteed=*/false))) {}
+          new Incarnation({}, MemoCache::Make(context, limits.max_depth, /*of_session=*/false))) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
@@ -81,17 +88,33 @@ SessionTable::~SessionTable() {
   shared_->cache->Abort(nullptr, [] { return absl::UnavailableError("the server is stopping"); });
 }
 
-absl::Status SessionTable::CheckRoom() const {
+absl::Status SessionTable::CheckRoom(const std::string& peer) const {
   MutexLock lock(mutex_);
-  return RoomLocked();
+  return RoomLocked(AddressOf(peer));
 }
 
-absl::Status SessionTable::RoomLocked() const {
+absl::Status SessionTable::RoomLocked(std::string_view address) const {
+  const auto refusal = [](const std::string& whose, int64_t open, int64_t limit, const char* key) {
+    return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                     absl::StrCat("too many sessions", whose, ": ", open, " are open, limit ",
+                                  limit, " (", key, ")"));
+  };
   const auto open = static_cast<int64_t>(by_id_.size());
-  if (open < limits_.max_sessions) return absl::OkStatus();
-  return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                   absl::StrCat("too many sessions: ", open, " are open, limit ",
-                                limits_.max_sessions, " (session.max)"));
+  if (open >= limits_.max_sessions) return refusal("", open, limits_.max_sessions, "session.max");
+  if (!limits_.max_per_peer) return absl::OkStatus();
+  const auto of_peer = by_address_.find(address);
+  if (of_peer == by_address_.end() || of_peer->second < *limits_.max_per_peer) {
+    return absl::OkStatus();
+  }
+  return refusal(absl::StrCat(" from ", std::string(address)), of_peer->second,
+                 *limits_.max_per_peer, "session.max_per_peer");
+}
+
+void SessionTable::CountPeer(const Session& session, int64_t change) {
+  if (!limits_.max_per_peer) return;
+  const auto it = by_address_.try_emplace(std::string(AddressOf(session.peer())), 0).first;
+  it->second += change;
+  if (it->second == 0) by_address_.erase(it);
 }
 
 // Incarnations
@@ -116,7 +139,7 @@ std::shared_ptr<Incarnation> SessionTable::Enter(Origin origin) {
   }
   if (incarnation == nullptr) {
     incarnation.reset(new Incarnation(
-        std::move(origin), MemoCache::Make(context_, limits_.max_depth, /*guaranteed=*/true)));
+        std::move(origin), MemoCache::Make(context_, limits_.max_depth, /*of_session=*/true)));
     if (incarnation->shared_key != nullptr) {
       by_shared_key_.emplace(incarnation->shared_key, incarnation);
     }
@@ -145,12 +168,13 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::
                                                             Time now) {
   std::shared_ptr<Session> session;
   MutexLock lock(mutex_);
-  if (absl::Status room = RoomLocked(); !room.ok()) return room;
+  if (absl::Status room = RoomLocked(AddressOf(peer)); !room.ok()) return room;
   std::string id = NewId();
   while (by_id_.contains(id)) id = NewId();
   // Not moved: what another incarnation takes the place of is let go after the lock.
   session.reset(new Session(*this, id, NewHandle(), std::move(peer), now, Enter(origin)));
   by_id_.emplace(std::move(id), session);
+  CountPeer(*session, 1);
   Guarantee();
   // Within the same step: a Close that finds the session must find its handle, too.
   Handles& handles = by_handle_[PartOf(session->handle())];
@@ -261,6 +285,7 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
     }
     receipt = Leave(*incarnation);
     by_id_.erase(session->id());
+    CountPeer(*session, -1);
     Guarantee();
   }
   {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -101,6 +102,8 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   const std::string& handle() const { return handle_; }
   const std::string& peer() const { return peer_; }
   Time opened_at() const { return opened_at_; }
+  // Its calls that wait, as those count them who let them in.
+  std::atomic<int64_t>& calls_in_flight() { return calls_in_flight_; }
 
   // Null once closed.
   std::shared_ptr<Incarnation> incarnation() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -124,6 +127,7 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   const std::string handle_;
   const std::string peer_;
   const Time opened_at_;
+  std::atomic<int64_t> calls_in_flight_{0};
   mutable Mutex mutex_;
   std::shared_ptr<Incarnation> incarnation_ ABSL_GUARDED_BY(mutex_);  // null once closed
   // Caches of former states, where calls of this session may still wait; each once.
@@ -139,6 +143,8 @@ class SessionTable {
  public:
   struct Limits {
     int64_t max_sessions = 100'000;
+    // That clients at one address may have open; nullopt: unbounded.
+    std::optional<int64_t> max_per_peer = std::nullopt;
     int max_depth = 1000;  // of nested calls
     // Of the bytes of all caches: a session that holds no more than this, or than an equal part if
     // that is less, loses nothing to another. (One that holds more may lose a whole entry, and then
@@ -154,9 +160,9 @@ class SessionTable {
   // Closes what is open.
   ~SessionTable();
 
-  // RESOURCE_EXHAUSTED: as many sessions are open as may be. Before a state is built, to save the
-  // work; Open looks again.
-  absl::Status CheckRoom() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // RESOURCE_EXHAUSTED: as many sessions are open as may be, in all or of this peer. Before a state
+  // is built, to save the work; Open looks again.
+  absl::Status CheckRoom(const std::string& peer) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For Open or Update.
   Origin MakeOrigin(std::string state_type, Self self,
@@ -166,8 +172,9 @@ class SessionTable {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Opens a session on a new incarnation, or on that of sessions with the same shared key. To be
-  // held or leased next; until it first is, nothing but Close closes it.
-  // RESOURCE_EXHAUSTED: as many sessions are open as may be.
+  // held or leased next; until it first is, nothing but Close closes it. `peer` is whom it is opened
+  // by, as gRPC says it: "ipv4:10.0.0.1:5000".
+  // RESOURCE_EXHAUSTED: as CheckRoom.
   absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -226,7 +233,9 @@ class SessionTable {
 
  private:
   friend class Session;
-  absl::Status RoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status RoomLocked(std::string_view address) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One more, or one less, of this address.
+  void CountPeer(const Session& session, int64_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more session is on what is returned.
   std::shared_ptr<Incarnation> Enter(Origin origin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One session less; of the last one, what it held is released.
@@ -272,6 +281,8 @@ class SessionTable {
   // then a cache's.
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
+  // How many of these there are at each address, if that is bounded.
+  std::map<std::string, int64_t, std::less<>> by_address_ ABSL_GUARDED_BY(mutex_);
   // Those that sessions share. Weak: the sessions keep them.
   absl::flat_hash_map<std::shared_ptr<const SharedKey>, std::weak_ptr<Incarnation>, SharedKey::Hash,
                       SharedKey::Eq>

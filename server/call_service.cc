@@ -55,6 +55,12 @@ const char* Name(CacheStatus status) {
   return "";
 }
 
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext& context, const grpc::Status& status) {
+  grpc::ServerUnaryReactor* refusal = context.DefaultReactor();
+  refusal->Finish(status);
+  return refusal;
+}
+
 // One call, from its coming in to its having been answered. To gRPC it is the method's response, a
 // message: made within the memory of the call itself, and dropped once the call is done.
 class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
@@ -82,6 +88,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
 
  private:
   void OnAnswer(const Outcome& outcome) override {
+    place_ = {};
     const bool is_hit =
         outcome.status == CacheStatus::kHit || outcome.status == CacheStatus::kStale;
     // Of an error it is told only when it comes from memory: of others it says nothing.
@@ -108,6 +115,9 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
                                                 const ByteBuffer& request) {
     absl::StatusOr<Control> control = ControlOf(*context_);
     if (!control.ok()) return control.status();
+    const absl::Status metadata =
+        CheckMetadata(context_->client_metadata(), shared.admission.max_metadata_bytes());
+    if (!metadata.ok()) return metadata;
     if (const auto length = static_cast<int64_t>(request.Length());
         length > shared.max_request_bytes) {
       return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
@@ -126,12 +136,14 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
                              .metadata = read};
     const auto handle = context_->client_metadata().find("memo-session");
     if (handle != context_->client_metadata().end()) call.handle = ToStd(handle->second);
-    return shared.dispatcher.Call(call, *this);
+    return shared.dispatcher.Call(call, *this, place_);
   }
 
   // The client is gone or its deadline over.
   void OnCancel() override {
-    if (flight_ != nullptr && flight_->Leave(this)) Finish(grpc::Status::CANCELLED);
+    if (flight_ == nullptr || !flight_->Leave(this)) return;
+    place_ = {};
+    Finish(grpc::Status::CANCELLED);
   }
 
   void OnDone() override { calls_->Leave(); }
@@ -143,6 +155,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
   grpc::CallbackServerContext* context_ = nullptr;
   mutable ByteBuffer bytes_;
   std::shared_ptr<Flight> flight_;  // of a call that waits, or has waited
+  Admission::Place place_;          // while it does
 };
 
 }  // namespace
@@ -172,14 +185,12 @@ CallService::CallService(Shared& shared, const std::vector<Served>& methods) {
             [&shared, &method, pass](grpc::CallbackServerContext* context,
                                      const ByteBuffer* request,
                                      PendingCall* call) -> grpc::ServerUnaryReactor* {
-              if (!request->Valid()) {
-                grpc::ServerUnaryReactor* refusal = context->DefaultReactor();
-                refusal->Finish(NoRequest());
-                return refusal;
-              }
+              if (!request->Valid()) return Refuse(*context, NoRequest());
               if (pass != nullptr && !context->client_metadata().contains("memo-session")) {
-                return PassUnary(*pass, method.memo.name, shared.calls, *context, *request,
-                                 call->bytes());
+                auto place = AdmitPass(shared.admission, *context);
+                if (!place.ok()) return Refuse(*context, ToGrpcStatus(place.status(), *context));
+                return PassUnary(*pass, method.memo.name, shared.calls, *std::move(place), *context,
+                                 *request, call->bytes());
               }
               return call->Start(shared, method, *context, *request);
             }));

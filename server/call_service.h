@@ -2,7 +2,8 @@
 //
 // It turns a gRPC call into Dispatcher::Call and the outcome into the answer; a hit goes out as the
 // bytes that are stored, neither parsed nor copied. It contains no policy. Errors of its own:
-//   RESOURCE_EXHAUSTED: the request is larger than server.max_request_bytes (memo-error: LIMIT).
+//   RESOURCE_EXHAUSTED: the request is larger than server.max_request_bytes, or the metadata than
+//     server.max_metadata_bytes (memo-error: LIMIT).
 //   INVALID_ARGUMENT: memo-control is not one of its words, or sent twice (BAD_REQUEST).
 #pragma once
 
@@ -23,6 +24,7 @@ class CallService : public grpc::Service {
  public:
   struct Shared {
     Dispatcher& dispatcher;
+    Admission& admission;
     const int64_t max_request_bytes;
     CallsInFlight calls{};
   };

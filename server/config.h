@@ -99,6 +99,8 @@ struct Config {
     bool insecure_allow_remote = false;
     TlsPaths tls;
     int64_t max_request_bytes = int64_t{4} << 20;
+    int64_t max_metadata_bytes = int64_t{8} << 10;
+    std::optional<int64_t> max_calls = 100'000;  // nullopt: unbounded; so below
     Duration keepalive_time = std::chrono::seconds(10);
     Duration keepalive_timeout = std::chrono::seconds(3);
     Duration drain_timeout = std::chrono::seconds(10);
@@ -117,6 +119,9 @@ struct Config {
   };
   struct Session {
     int64_t max = 100'000;
+    std::optional<int64_t> max_per_peer = std::nullopt;
+    std::optional<int64_t> max_calls = 20'000;
+    std::optional<int64_t> max_bytes = std::nullopt;
     int64_t max_state_bytes = int64_t{16} << 20;
     std::vector<std::string> metadata;  // names of what is captured at opening
     int64_t guaranteed_bytes = 0;
@@ -129,6 +134,7 @@ struct Config {
     int threads = 0;  // 0: one per core
     int queue = 1024;
     int max_depth = 1000;
+    std::optional<int64_t> max_waiters = 20'000;
     bool operator==(const Compute&) const = default;
   };
   struct Pipeline {

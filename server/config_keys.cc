@@ -253,6 +253,7 @@ Kind<std::string> Http() { return Text("host:port, [ipv6]:port or \"\" for none"
 Kind<int64_t> MessageSize() {
   return Size("a size from 1B to 1GiB, such as 4MiB", 1, kMaxMessageBytes);
 }
+Kind<std::optional<int64_t>> Many() { return Or("unbounded", Integer<int64_t>(1, kMaxCalls)); }
 Kind<int64_t> CacheSize() { return Size("a size such as 64MiB or 1GiB", 0, kUnlimited); }
 Kind<Duration> Keepalive() {
   return Between("a duration from 1ms to 24h, such as 10s", milliseconds(1), hours(24));
@@ -280,6 +281,11 @@ const std::vector<Key<Config>>& ServerKeys() {
              "CAs that clients' certificates have to come from"),
       ServerKey("server.max_request_bytes", &C::server, &C::Server::max_request_bytes,
                 MessageSize(), "4MiB", "largest request of a method"),
+      ServerKey("server.max_metadata_bytes", &C::server, &C::Server::max_metadata_bytes,
+                Size("a size from 1KiB to 1MiB, such as 8KiB", 1 << 10, 1 << 20), "8KiB",
+                "most metadata of a call: names, values and 32 bytes for each"),
+      ServerKey("server.max_calls", &C::server, &C::Server::max_calls, Many(), "100000",
+                "most calls in flight at once: those that wait, and those that pass"),
       ServerKey("server.keepalive_time", &C::server, &C::Server::keepalive_time, Keepalive(), "10s",
                 "ping a client that has been silent this long"),
       ServerKey("server.keepalive_timeout", &C::server, &C::Server::keepalive_timeout, Keepalive(),
@@ -301,6 +307,12 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "1GiB", "bound of all entries together"),
       ServerKey("session.max", &C::session, &C::Session::max, Integer<int64_t>(1, 10'000'000),
                 "100000", "most sessions open at once"),
+      ServerKey("session.max_per_peer", &C::session, &C::Session::max_per_peer, Many(), "unbounded",
+                "most sessions open at once that clients at one address opened"),
+      ServerKey("session.max_calls", &C::session, &C::Session::max_calls, Many(), "20000",
+                "most calls of a session in flight at once"),
+      ServerKey("session.max_bytes", &C::session, &C::Session::max_bytes,
+                Or("unbounded", CacheSize()), "unbounded", "bound of the entries of a session"),
       ServerKey("session.max_state_bytes", &C::session, &C::Session::max_state_bytes, MessageSize(),
                 "16MiB", "largest state of a session"),
       ServerKey(
@@ -327,6 +339,8 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "most computations waiting for a thread"),
       ServerKey("compute.max_depth", &C::compute, &C::Compute::max_depth, Integer(1, 10'000),
                 "1000", "most calls nested in one another"),
+      ServerKey("compute.max_waiters", &C::compute, &C::Compute::max_waiters, Many(), "20000",
+                "most equal calls that wait for one computation"),
       ServerKey("pipeline.max_calls", &C::pipeline, &C::Pipeline::max_calls,
                 Integer<int64_t>(1, 1'000'000), "1024",
                 "most calls of a pipeline that wait for computations"),
@@ -361,8 +375,8 @@ const std::vector<Key<UpstreamConfig>>& UpstreamKeys() {
                  ListOf("service name", ServiceNameFault, "[\"pricing.v1.Pricer\"]"), "",
                  "the services that it is called for; left out: all that nobody else serves"),
       SectionKey("channels", &U::channels, Integer(1, 64), "1", "connections to it"),
-      SectionKey("max_calls", &U::max_calls, Or("unbounded", Integer<int64_t>(1, kMaxCalls)),
-                 "unbounded", "most calls in flight to it at once"),
+      SectionKey("max_calls", &U::max_calls, Many(), "unbounded",
+                 "most calls in flight to it at once"),
       SectionKey("keepalive_time", &U::keepalive_time, Or("none", Keepalive()), "none",
                  "ping a connection that has been silent this long, if a call waits on it"),
       SectionKey("keepalive_timeout", &U::keepalive_timeout, Keepalive(), "3s",

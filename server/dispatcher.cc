@@ -43,11 +43,17 @@ class NestedCaller final : public Waiter {
 
 }  // namespace
 
-Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter) {
+Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter,
+                                      Admission::Place& place) {
   const CallKey key(request.method, request.bytes, request.metadata);
   while (true) {
     const auto target = Resolve(request);
     if (!target.ok()) return Outcome{target.status()};
+    const auto may_wait = [&]() -> absl::Status {
+      auto entered = admission_.Enter(target->caller);
+      if (entered.ok()) place = *std::move(entered);
+      return entered.status();
+    };
     MemoCache::Result result = GetOrCompute(*target->incarnation->cache,
                                             {.method = request.method.memo,
                                              .key = key.key(),
@@ -55,16 +61,18 @@ Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter) {
                                              .now = Clock::now(),
                                              .waiter = &waiter,
                                              .self = target->incarnation->self,
-                                             .session = target->session.get(),
+                                             .session = target->session(),
                                              .request = key.request(),
-                                             .metadata = &key.metadata()},
+                                             .metadata = &key.metadata(),
+                                             .may_wait = may_wait},
                                             request.method);
     if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(*outcome);
     // Detached between the two steps: the session has a new incarnation, or is closed.
     if (std::holds_alternative<MemoCache::Detached>(result)) continue;
     auto flight = std::get<std::shared_ptr<Flight>>(std::move(result));
     // Closed between the two steps, while others keep the incarnation: nobody will end this wait.
-    const bool closed = target->session != nullptr && target->session->incarnation() == nullptr;
+    const Session* session = target->session();
+    const bool closed = session != nullptr && session->incarnation() == nullptr;
     if (closed && flight->Leave(&waiter)) return Outcome{SessionClosed()};
     return flight;
   }
@@ -130,17 +138,17 @@ absl::StatusOr<Answer::Ref> Dispatcher::CallNested(const Flight& parent, const M
 absl::StatusOr<Dispatcher::Target> Dispatcher::Resolve(const Request& request) const {
   const bool shared = request.method.memo.policy.scope == Scope::kServer;
   if (!request.handle) {
-    if (shared) return Target{sessions_.shared(), nullptr};
+    if (shared) return Target{sessions_.shared(), nullptr, shared};
     return SessionRequired(request.method);
   }
   std::shared_ptr<Session> session = sessions_.Find(*request.handle);
   std::shared_ptr<Incarnation> incarnation = session == nullptr ? nullptr : session->incarnation();
   if (incarnation == nullptr) return SessionNotFound();
-  if (shared) return Target{sessions_.shared(), nullptr};
+  if (shared) return Target{sessions_.shared(), std::move(session), shared};
   if (!request.method.RunsOn(incarnation->state_type)) {
     return SessionMismatch(request.method, incarnation->state_type);
   }
-  return Target{std::move(incarnation), std::move(session)};
+  return Target{std::move(incarnation), std::move(session), shared};
 }
 
 MemoCache::Result Dispatcher::GetOrCompute(MemoCache& cache, const MemoCache::Call& call,

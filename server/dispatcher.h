@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "memod/cache/session.h"
+#include "memod/server/admission.h"
 #include "memod/server/call_key.h"
 #include "memod/server/method_table.h"
 
@@ -23,8 +24,9 @@ namespace memod {
 class Dispatcher {
  public:
   // All outlive the dispatcher.
-  Dispatcher(SessionTable& sessions, const MethodTable& methods, ComputeTimeouts& timeouts)
-      : sessions_(sessions), methods_(methods), timeouts_(timeouts) {}
+  Dispatcher(SessionTable& sessions, const MethodTable& methods, ComputeTimeouts& timeouts,
+             Admission& admission)
+      : sessions_(sessions), methods_(methods), timeouts_(timeouts), admission_(admission) {}
 
   struct Request {
     const Method& method;
@@ -36,13 +38,14 @@ class Dispatcher {
   };
 
   // An outcome: answered at once. A flight: `waiter` is told, or was; Flight::Leave to go before.
-  // Errors of its own:
+  // `place` is filled before that, and stays the waiter's. Errors of its own:
+  //   RESOURCE_EXHAUSTED: it would have to wait, and as many calls do as may (LIMIT).
   //   FAILED_PRECONDITION: the method needs a session and no handle was sent (SESSION_REQUIRED), or
   //     the session has no instance of the method's class (SESSION_MISMATCH).
   //   NOT_FOUND: no such session (SESSION_NOT_FOUND).
   // and those of MemoCache and the method's ComputeFn.
   using Answered = std::variant<Outcome, std::shared_ptr<Flight>>;
-  Answered Call(const Request& request, Waiter& waiter);
+  Answered Call(const Request& request, Waiter& waiter, Admission::Place& place);
 
   // Finds what is in memory of many lookups at once, of one session (nullopt: of none): see
   // MemoCache::FindHits. What is not found, Call is to be asked for, which also says why.
@@ -60,7 +63,9 @@ class Dispatcher {
   // Where a call goes.
   struct Target {
     std::shared_ptr<Incarnation> incarnation;
-    std::shared_ptr<Session> session;  // null: what it computes is nobody's
+    std::shared_ptr<Session> caller;  // null: a call without a session
+    bool shared;                      // what it computes is nobody's
+    Session* session() const { return shared ? nullptr : caller.get(); }
   };
   absl::StatusOr<Target> Resolve(const Request& request) const;
   MemoCache::Result GetOrCompute(MemoCache& cache, const MemoCache::Call& call,
@@ -69,6 +74,7 @@ class Dispatcher {
   SessionTable& sessions_;
   const MethodTable& methods_;
   ComputeTimeouts& timeouts_;
+  Admission& admission_;
 };
 
 }  // namespace memod

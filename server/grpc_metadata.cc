@@ -1,5 +1,8 @@
 #include "memod/server/grpc_metadata.h"
 
+#include "absl/strings/str_cat.h"
+#include "memod/cache/memo_error.h"
+
 namespace memod {
 namespace {
 
@@ -11,6 +14,18 @@ bool StaysHere(std::string_view name) {
 std::string ToString(grpc::string_ref s) { return {s.data(), s.size()}; }
 
 }  // namespace
+
+absl::Status CheckMetadata(const GrpcMetadata& sent, int64_t max_bytes) {
+  constexpr int64_t kPerEntry = 32;
+  int64_t bytes = 0;
+  for (const auto& [name, value] : sent) {
+    bytes += kPerEntry + static_cast<int64_t>(name.size() + value.size());
+  }
+  if (bytes <= max_bytes) return absl::OkStatus();
+  return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                   absl::StrCat("the call's metadata is ", bytes, " bytes, limit ", max_bytes,
+                                " (server.max_metadata_bytes)"));
+}
 
 Metadata Select(const GrpcMetadata& from, const std::vector<std::string>& names) {
   Metadata metadata;

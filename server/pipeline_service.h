@@ -22,6 +22,7 @@ class PipelineService final : public grpc::Service {
   // What the service works on; all outlive it.
   struct Environment {
     Dispatcher& dispatcher;
+    const Admission& admission;
     CallsInFlight& calls;  // each stream is one
     const int64_t max_request_bytes;
     // Of a stream: calls that wait for a computation, and bytes of answers that are not sent.

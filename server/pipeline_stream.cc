@@ -82,6 +82,9 @@ void PipelineStream::Start() {
         BadRequest("a pipeline's calls say their memo-control themselves: PipelinedCall has "
                    "a field for it"));
   }
+  const absl::Status metadata =
+      CheckMetadata(context_.client_metadata(), env_.admission.max_metadata_bytes());
+  if (!metadata.ok()) return End(metadata);
   StartRead(&request_);
 }
 
@@ -280,7 +283,7 @@ void PipelineStream::Begin(const pipeline::Call& call) {
                               .control = static_cast<Control>(call.control),
                               .bytes = call.request,
                               .metadata = read};
-  Dispatcher::Answered answered = env_.dispatcher.Call(request, *waiting);
+  Dispatcher::Answered answered = env_.dispatcher.Call(request, *waiting, waiting->place);
   if (const auto* outcome = std::get_if<Outcome>(&answered)) return Answered(*waiting, *outcome);
   bool gone = false;
   {
@@ -317,8 +320,9 @@ absl::Status PipelineStream::Check(const pipeline::Call& call) const {
 
 // Calls that wait
 
-void PipelineStream::Answered(const WaitingCall& call, const Outcome& outcome) {
+void PipelineStream::Answered(WaitingCall& call, const Outcome& outcome) {
   std::shared_ptr<WaitingCall> held;  // until the lock is let go
+  call.place = {};
   {
     MutexLock lock(mutex_);
     const auto it = waiting_.find(call.id);
@@ -336,6 +340,7 @@ bool PipelineStream::Leave(WaitingCall& call) {
     flight = call.flight;
   }
   if (flight == nullptr || !flight->Leave(&call)) return false;  // whoever answers it takes it out
+  call.place = {};
   MutexLock lock(mutex_);
   waiting_.erase(call.id);
   return true;

@@ -48,6 +48,7 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     PipelineStream& stream;
     const uint64_t id;
     std::shared_ptr<Flight> flight;  // guarded by the stream's mutex; null: not known yet
+    Admission::Place place;
   };
   // What a number stands for on this stream.
   struct Bound {
@@ -80,7 +81,7 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   const Bound* BoundTo(const pipeline::Call& call) const;
 
   // Calls that wait.
-  void Answered(const WaitingCall& call, const Outcome& outcome) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Answered(WaitingCall& call, const Outcome& outcome) ABSL_LOCKS_EXCLUDED(mutex_);
   // False: it is being answered, or was, or it is not known yet what it waits for.
   bool Leave(WaitingCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
   void Cancel(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -29,8 +29,14 @@ using grpc::ByteBuffer;
 
 class ProxyCall {
  public:
-  ProxyCall(grpc::GenericCallbackServerContext& caller, Upstream& upstream, CallsInFlight& calls)
-      : caller_(caller), upstream_(upstream), calls_(calls), downward_(*this), upward_(*this) {
+  ProxyCall(grpc::GenericCallbackServerContext& caller, Upstream& upstream, CallsInFlight& calls,
+            Admission::Place place)
+      : caller_(caller),
+        upstream_(upstream),
+        calls_(calls),
+        place_(std::move(place)),
+        downward_(*this),
+        upward_(*this) {
     calls_.Enter();
   }
   ~ProxyCall() { calls_.Leave(); }
@@ -133,6 +139,7 @@ class ProxyCall {
   }
 
   void Ended(const grpc::Status& status) {
+    place_ = {};
     const absl::Status ended = upstream_.Ended(status, context_.GetServerTrailingMetadata());
     if (ended.ok()) CopyTrailers(context_, caller_);
     downward_.Finish(ToGrpcStatus(ended, caller_));
@@ -141,6 +148,7 @@ class ProxyCall {
   grpc::GenericCallbackServerContext& caller_;
   Upstream& upstream_;
   CallsInFlight& calls_;
+  Admission::Place place_;  // until it is answered
   grpc::ClientContext context_;
   ByteBuffer request_;
   bool ended_ = false;  // nothing more comes of the caller; the reads' own
@@ -169,12 +177,17 @@ grpc::ServerGenericBidiReactor* ProxyService::CreateReactor(
     return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
                                     absl::StrCat("no method ", Quoted(context->method()))));
   }
+  auto place = AdmitPass(admission_, *context);
+  if (!place.ok()) return new Refusal(ToGrpcStatus(place.status(), *context));
   if (upstreams_.IsUnary(*upstream, context->method())) {
-    return PassUnary(*upstream, calls_, *context);
+    return PassUnary(*upstream, calls_, *std::move(place), *context);
   }
   const absl::Status begun = upstream->Begin();
-  if (!begun.ok()) return new Refusal(ToGrpcStatus(begun, *context));
-  return (new ProxyCall(*context, *upstream, calls_))->Start();
+  if (!begun.ok()) {
+    *place = {};
+    return new Refusal(ToGrpcStatus(begun, *context));
+  }
+  return (new ProxyCall(*context, *upstream, calls_, *std::move(place)))->Start();
 }
 
 }  // namespace memod

@@ -8,6 +8,7 @@
 
 #include <grpcpp/generic/async_generic_service.h>
 
+#include "memod/server/admission.h"
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/upstreams.h"
 
@@ -15,16 +16,17 @@ namespace memod {
 
 class ProxyService final : public grpc::CallbackGenericService {
  public:
-  // Both outlive it.
-  ProxyService(const Upstreams& upstreams, CallsInFlight& calls)
-      : upstreams_(upstreams), calls_(calls) {}
+  // All outlive it.
+  ProxyService(const Upstreams& upstreams, Admission& admission, CallsInFlight& calls)
+      : upstreams_(upstreams), admission_(admission), calls_(calls) {}
 
-  // UNIMPLEMENTED: no upstream serves the method.
+  // UNIMPLEMENTED: no upstream serves the method. RESOURCE_EXHAUSTED: as Admission says.
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override;
 
  private:
   const Upstreams& upstreams_;
+  Admission& admission_;
   CallsInFlight& calls_;
 };
 

@@ -20,6 +20,7 @@
 #include "memod/cache/session.h"
 #include "memod/server/admin_http.h"
 #include "memod/server/admin_service.h"
+#include "memod/server/admission.h"
 #include "memod/server/call_service.h"
 #include "memod/server/compute_pool.h"
 #include "memod/server/config_values.h"
@@ -45,6 +46,8 @@ namespace {
 // Room for what surrounds a state or a request in its message, so that our own handlers, whose
 // errors name the limit, see those that are a little too large.
 constexpr int64_t kMessageSlack = 64 << 10;
+// The same for metadata, beside which gRPC counts what it sends of its own.
+constexpr int64_t kMetadataSlack = 16 << 10;
 // A connection without any call is ended after this.
 constexpr Duration kMaxIdle = std::chrono::minutes(5);
 constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
@@ -173,25 +176,32 @@ struct Server::Parts {
 
   std::unique_ptr<ListenerTls> tls, admin_tls;  // null: plaintext
   MethodTable methods;
-  CacheContext context{config.cache.max_bytes};
+  CacheContext context{
+      config.cache.max_bytes,
+      {.max_session_bytes = config.session.max_bytes, .max_waiters = config.compute.max_waiters}};
   SessionTable sessions{context,
                         {.max_sessions = config.session.max,
+                         .max_per_peer = config.session.max_per_peer,
                          .max_depth = config.compute.max_depth,
                          .guaranteed_bytes = config.session.guaranteed_bytes},
                         SessionService::LogClosed};
   LeaseClock lease_clock{sessions.leases()};
   ComputeTimeouts timeouts;
-  Dispatcher dispatcher{sessions, methods, timeouts};
+  Admission admission{{.max_calls = config.server.max_calls,
+                       .max_session_calls = config.session.max_calls,
+                       .max_metadata_bytes = config.server.max_metadata_bytes}};
+  Dispatcher dispatcher{sessions, methods, timeouts, admission};
 
-  CallService::Shared calls{dispatcher, config.server.max_request_bytes};
+  CallService::Shared calls{dispatcher, admission, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
   PipelineService pipeline{{.dispatcher = dispatcher,
+                            .admission = admission,
                             .calls = calls.calls,
                             .max_request_bytes = config.server.max_request_bytes,
                             .max_calls = config.pipeline.max_calls,
                             .max_unsent_bytes = config.pipeline.max_unsent_bytes}};
   Upstreams upstreams{config.upstreams, OwnServices(registry)};
-  ProxyService proxy{upstreams, calls.calls};
+  ProxyService proxy{upstreams, admission, calls.calls};
   Incarnator incarnator{{sessions, registry, pool, config.session.max_state_bytes}};
   SessionService session_service{
       {sessions,
@@ -199,7 +209,8 @@ struct Server::Parts {
        incarnator,
        config.session.metadata,
        {sessions, config.session.resume_window, config.session.heartbeat_timeout},
-       config.session.max_ttl}};
+       config.session.max_ttl,
+       admission}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
@@ -297,6 +308,8 @@ absl::Status Server::Parts::StartData() {
   grpc::ServerBuilder builder;
   SetCommonOptions(config, builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
+                             static_cast<int>(config.server.max_metadata_bytes + kMetadataSlack));
   builder.AddListeningPort(config.server.listen, CredentialsOf(tls), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);

@@ -114,6 +114,12 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
   streams_.erase(stream);
 }
 
+absl::Status SessionService::CheckRoom(const CallbackServerContext& context) const {
+  const absl::Status metadata =
+      CheckMetadata(context.client_metadata(), env_.admission.max_metadata_bytes());
+  return metadata.ok() ? env_.sessions.CheckRoom(context.peer()) : metadata;
+}
+
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
   const std::string state_type = origin.state_type;
   auto session = env_.sessions.Open(std::move(origin), std::move(peer), Clock::now());
@@ -126,18 +132,17 @@ absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std
 
 grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
     CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
-  Metadata metadata = Select(context->client_metadata(), env_.captured);
   const auto stream =
       std::make_shared<SessionStream>(env_.holding, *this, *context, request->holder());
   absl::Status status = Add(stream);
   if (status.ok()) status = CheckHolderName(request->holder());
-  if (status.ok()) status = env_.sessions.CheckRoom();
+  if (status.ok()) status = CheckRoom(*context);
   if (!status.ok()) {
     stream->End(status);
     return stream.get();
   }
   env_.incarnator.Make(
-      TakeState(request), std::move(metadata),
+      TakeState(request), Select(context->client_metadata(), env_.captured),
       {.wanted = [stream] { return stream->Wanted(); },
        .done = [stream](absl::StatusOr<Origin> made) { stream->Open(std::move(made)); }});
   return stream.get();
@@ -160,7 +165,7 @@ SessionService::HoldSession(CallbackServerContext* context) {
 ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
                                                  const memo::v1::LeaseSessionRequest* request,
                                                  memo::v1::LeaseSessionResponse* response) {
-  absl::Status status = draining() ? Draining() : env_.sessions.CheckRoom();
+  const absl::Status status = draining() ? Draining() : CheckRoom(*context);
   const auto ttl = status.ok() ? TtlOf(*request, env_.max_ttl) : status;
   if (!ttl.ok()) return Reply(context, ttl.status());
   ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -276,6 +281,9 @@ ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(
     const CallbackServerContext& context) const {
+  const absl::Status metadata =
+      CheckMetadata(context.client_metadata(), env_.admission.max_metadata_bytes());
+  if (!metadata.ok()) return metadata;
   const auto handle = context.client_metadata().find("memo-session");
   if (handle == context.client_metadata().end()) {
     return MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kSessionRequired,

@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/cache/session.h"
+#include "memod/server/admission.h"
 #include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
@@ -26,6 +27,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     std::vector<std::string> captured;  // session.metadata: what each session keeps of its opening
     HolderStream::Environment holding;
     Duration max_ttl;
+    const Admission& admission;
   };
 
   explicit SessionService(Environment environment) : env_(std::move(environment)) {}
@@ -73,6 +75,8 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   absl::Status Add(const std::shared_ptr<HolderStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
+  absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;
   // The session that the call's metadata names.
   absl::StatusOr<std::shared_ptr<Session>> SessionOf(
       const grpc::CallbackServerContext& context) const;

@@ -2,6 +2,8 @@
 
 #include <grpcpp/client_context.h>
 
+#include <utility>
+
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 
@@ -11,10 +13,12 @@ namespace {
 // Deletes itself when the caller has its answer, which is after the upstream is done.
 class UnaryPass final : public grpc::ServerUnaryReactor {
  public:
-  UnaryPass(Upstream& upstream, CallsInFlight& calls, grpc::CallbackServerContext& caller,
-            const grpc::ByteBuffer& request, grpc::ByteBuffer& response)
+  UnaryPass(Upstream& upstream, CallsInFlight& calls, Admission::Place place,
+            grpc::CallbackServerContext& caller, const grpc::ByteBuffer& request,
+            grpc::ByteBuffer& response)
       : upstream_(upstream),
         calls_(calls),
+        place_(std::move(place)),
         caller_(caller),
         request_(request),
         response_(response) {
@@ -24,6 +28,7 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 
   void Start(const std::string& method) {
     if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
+      place_ = {};
       return Finish(ToGrpcStatus(begun, caller_));
     }
     CopyToUpstream(caller_, context_);
@@ -33,6 +38,7 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 
  private:
   void Ended(const grpc::Status& status) {
+    place_ = {};
     CopyInitialMetadata(context_, caller_);
     const absl::Status ended =
         upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
@@ -47,6 +53,7 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 
   Upstream& upstream_;
   CallsInFlight& calls_;
+  Admission::Place place_;  // until it is answered
   grpc::CallbackServerContext& caller_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
@@ -56,9 +63,9 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 // The same where the method is not registered, so that its one message has to be asked for.
 class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
  public:
-  GenericUnaryPass(Upstream& upstream, CallsInFlight& calls,
+  GenericUnaryPass(Upstream& upstream, CallsInFlight& calls, Admission::Place place,
                    grpc::GenericCallbackServerContext& caller)
-      : upstream_(upstream), calls_(calls), caller_(caller) {
+      : upstream_(upstream), calls_(calls), place_(std::move(place)), caller_(caller) {
     calls_.Enter();
     StartRead(&request_);
   }
@@ -66,8 +73,12 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
  private:
   void OnReadDone(bool ok) override {
-    if (!ok) return Finish(NoRequest());
+    if (!ok) {
+      place_ = {};
+      return Finish(NoRequest());
+    }
     if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
+      place_ = {};
       return Finish(ToGrpcStatus(begun, caller_));
     }
     CopyToUpstream(caller_, context_);
@@ -76,6 +87,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
   }
 
   void Ended(const grpc::Status& status) {
+    place_ = {};
     CopyInitialMetadata(context_, caller_);
     const absl::Status ended =
         upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
@@ -89,6 +101,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
   Upstream& upstream_;
   CallsInFlight& calls_;
+  Admission::Place place_;  // until it is answered
   grpc::GenericCallbackServerContext& caller_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
@@ -97,15 +110,25 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
 }  // namespace
 
+absl::StatusOr<Admission::Place> AdmitPass(Admission& admission,
+                                           const grpc::CallbackServerContext& context) {
+  const absl::Status metadata =
+      CheckMetadata(context.client_metadata(), admission.max_metadata_bytes());
+  if (!metadata.ok()) return metadata;
+  return admission.Enter(nullptr);
+}
+
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
+                                          Admission::Place place,
                                           grpc::GenericCallbackServerContext& context) {
-  return new GenericUnaryPass(upstream, calls, context);
+  return new GenericUnaryPass(upstream, calls, std::move(place), context);
 }
 
 grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,
-                                    CallsInFlight& calls, grpc::CallbackServerContext& context,
+                                    CallsInFlight& calls, Admission::Place place,
+                                    grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response) {
-  auto* pass = new UnaryPass(upstream, calls, context, request, response);
+  auto* pass = new UnaryPass(upstream, calls, std::move(place), context, request, response);
   pass->Start(method);
   return pass;
 }

@@ -8,18 +8,26 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "memod/server/admission.h"
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/upstream.h"
 
 namespace memod {
 
+// Lets in a call that will pass, of any kind. RESOURCE_EXHAUSTED: as Admission and CheckMetadata say.
+absl::StatusOr<Admission::Place> AdmitPass(Admission& admission,
+                                           const grpc::CallbackServerContext& context);
+
 // What the handler of the call returns. All but `request` outlive the call.
 grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,
-                                    CallsInFlight& calls, grpc::CallbackServerContext& context,
+                                    CallsInFlight& calls, Admission::Place place,
+                                    grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
 // The same of a method that is not registered.
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
+                                          Admission::Place place,
                                           grpc::GenericCallbackServerContext& context);
 
 }  // namespace memod

@@ -112,15 +112,55 @@ TEST_F(SessionTest, ServerScopeIsSharedAndOutlivesSessions) {
 TEST_F(SessionTest, OpensAsManyAsMayBe) {
   std::vector<SessionPtr> sessions;
   for (int i = 0; i < kMaxSessions; ++i) {
-    EXPECT_TRUE(table_->CheckRoom().ok());
+    EXPECT_TRUE(table_->CheckRoom("peer").ok());
     sessions.push_back(Open());
   }
-  const absl::Status full = table_->CheckRoom();
+  const absl::Status full = table_->CheckRoom("peer");
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(full.message().find(std::to_string(kMaxSessions)), std::string::npos);
   EXPECT_EQ(table_->Open(table_->MakeOrigin("", {}), "", now_).status(), full);
   Close(sessions[0]);
   EXPECT_NE(Open(), nullptr);
+}
+
+class SessionsPerPeerTest : public CacheTest {
+ protected:
+  SessionsPerPeerTest() : CacheTest(std::nullopt, {.max_sessions = 100, .max_per_peer = 2}) {}
+
+  SessionPtr OpenFrom(const std::string& peer) {
+    auto session = table_->Open(table_->MakeOrigin("", {}), peer, now_);
+    const absl::StatusCode check = table_->CheckRoom(peer).code();
+    EXPECT_TRUE(session.ok() || check == absl::StatusCode::kResourceExhausted);
+    return session.ok() ? *session : nullptr;
+  }
+};
+
+TEST_F(SessionsPerPeerTest, PeerIsTheAddressWithoutThePort) {
+  const SessionPtr first = OpenFrom("ipv4:10.0.0.1:5000");
+  EXPECT_NE(OpenFrom("ipv4:10.0.0.1:5001"), nullptr);
+  EXPECT_EQ(OpenFrom("ipv4:10.0.0.1:5002"), nullptr);
+  EXPECT_EQ(OpenFrom("ipv4:10.0.0.1:5000"), nullptr);
+  EXPECT_EQ(table_->CheckRoom("ipv4:10.0.0.1:1").message(),
+            "too many sessions from ipv4:10.0.0.1: 2 are open, limit 2 (session.max_per_peer)");
+  EXPECT_TRUE(table_->CheckRoom("ipv4:10.0.0.2:1").ok());
+  Close(first);
+  EXPECT_NE(OpenFrom("ipv4:10.0.0.1:5002"), nullptr);
+  EXPECT_EQ(OpenFrom("ipv4:10.0.0.1:5003"), nullptr);
+  table_->CloseAll(CloseReason::kServerStopping);
+}
+
+TEST_F(SessionsPerPeerTest, OtherKindsOfAddresses) {
+  for (const auto& [one, two, other] : std::vector<std::array<std::string, 3>>{
+           {"ipv6:%5B2001:db8::1%5D:5000", "ipv6:%5B2001:db8::1%5D:5001",
+            "ipv6:%5B2001:db8::2%5D:1"},
+           {"ipv6:[::1]:5000", "ipv6:[::1]:5001", "ipv6:[::2]:5000"},
+           {"unix:", "unix:/run/memod.sock", "ipv4:10.0.0.1:5000"}}) {
+    EXPECT_NE(OpenFrom(one), nullptr);
+    EXPECT_NE(OpenFrom(two), nullptr);
+    EXPECT_EQ(OpenFrom(one), nullptr);
+    EXPECT_NE(OpenFrom(other), nullptr);
+    table_->CloseAll(CloseReason::kServerStopping);
+  }
 }
 
 // Closing

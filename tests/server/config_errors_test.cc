@@ -44,6 +44,8 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
   const std::string keepalive = "a duration from 1ms to 24h, such as 10s";
   const std::string listen = "host:port, [ipv6]:port or unix:/path";
   const std::string pem = "a PEM file, or \"\" for none";
+  const std::string many = "an integer from 1 to 10000000, or \"unbounded\"";
+  const std::string unbounded_size = "a size such as 64MiB or 1GiB, or \"unbounded\"";
   const std::vector<Refused> all = {
       {"server.listen", {"", "7070", "localhost", "a:b"}, {"7070", "true", "['a:1']"}, listen},
       {"admin.listen", {"", "localhost:70700"}, {"7071", "''"}, listen},
@@ -67,7 +69,16 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
       {"cache.max_bytes",
        {"", "none", "-1", "9223372036854775807KiB"},
        {"-1", "1e9", "{}"},
-       "a size such as 64MiB or 1GiB, or \"unbounded\""},
+       unbounded_size},
+      {"server.max_metadata_bytes",
+       {"", "1023", "2MiB", "unbounded"},
+       {"8", "'8'"},
+       "a size from 1KiB to 1MiB, such as 8KiB"},
+      {"server.max_calls", {"", "0", "-1"}, {"0", "'5'"}, many},
+      {"session.max_per_peer", {"0", "none"}, {"10000001"}, many},
+      {"session.max_calls", {"0", "1e3"}, {"0", "1.5"}, many},
+      {"session.max_bytes", {"-1", "all"}, {"-1", "1.5"}, unbounded_size},
+      {"compute.max_waiters", {"0", "all"}, {"-1"}, many},
       {"session.metadata",
        {},
        {"'authorization'", "true", "{}"},

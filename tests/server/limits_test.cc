@@ -75,6 +75,62 @@ TEST_F(LimitsTest, Sessions) {
   EXPECT_TRUE(client->OpenSession(State("c")).ok());
 }
 
+TEST_F(LimitsTest, SessionsOfOnePeer) {
+  ServeOptions options;
+  options.config.session.max_per_peer = 2;
+  Serve(options);
+  std::optional<SessionHandle> first = Open("a");
+  memo::v1::LeaseSessionRequest request;
+  request.mutable_ttl()->set_seconds(3600);
+  const auto lease = [&](memo::v1::LeaseSessionResponse& response) {
+    grpc::ClientContext context;
+    return sessions->LeaseSession(&context, request, &response);
+  };
+  memo::v1::LeaseSessionResponse leased, refused;
+  ASSERT_TRUE(lease(leased).ok());
+  const std::string full =
+      "too many sessions from ipv4:127.0.0.1: 2 are open, limit 2 (session.max_per_peer)";
+  EXPECT_EQ(client->OpenSession(State("c")).status(), absl::ResourceExhaustedError(full));
+  EXPECT_EQ(lease(refused).error_message(), full);
+  ASSERT_TRUE(first->Close().ok());
+  EXPECT_TRUE(client->OpenSession(State("c")).ok()) << "and closed again, with its handle";
+  EXPECT_TRUE(AliveSoon("sessions 1"));
+  EXPECT_TRUE(client->OpenSession(State("d")).ok());
+  grpc::ClientContext context;
+  context.AddMetadata("memo-session", leased.handle());
+  memo::v1::CloseSessionResponse closed;
+  EXPECT_TRUE(sessions->CloseSession(&context, {}, &closed).ok());
+}
+
+// Of entries, by an LRU bound: the session's own go, and no other's.
+TEST_F(LimitsTest, BytesOfASession) {
+  const std::string large(10'000, 'x');
+  ServeOptions options = MaxEntries(std::nullopt);
+  options.config.session.max_bytes = 40'000;
+  Serve(options);
+  const SessionHandle session = Open("a"), other = Open("b");
+  lab.On("alone", [](Computing&) { return std::string(41'000, 'x'); });
+  Get(other, "small");
+  for (const char* key : {"1", "2", "3"}) {
+    lab.On(key, [&](Computing&) { return large; });
+    EXPECT_EQ(Get(session, key), "miss " + large);
+  }
+  EXPECT_EQ(Get(session, "1"), "hit " + large);
+  lab.On("4", [&](Computing&) { return large; });
+  Get(session, "4", {.method = kOther});  // the bound is over all methods
+  EXPECT_EQ(Info(session), "hits 1, misses 3, computations 3, evictions 1, currsize 2");
+  EXPECT_EQ(Get(session, "2", {.control = "only-if-cached"}), "FAILED_PRECONDITION NOT_CACHED")
+      << "the least recently used";
+  EXPECT_LE(AdminInfo(session.id()).total().bytes(), 40'000);
+  EXPECT_EQ(Get(session, "alone").size(), 41'005u) << "larger than the bound, and delivered";
+  EXPECT_EQ(CacheInfoOf(session, kCompute).too_large(), 1);
+  EXPECT_EQ(Get(session, "1"), "hit " + large) << "it evicts nothing";
+  EXPECT_EQ(Get(other, "small"), "hit b:small");
+  // What all sessions share is no session's.
+  EXPECT_EQ(Ask(session.handle(), Request("alone"), {.method = kShared}).bytes.size(), 41'004u);
+  EXPECT_EQ(Get(session, "alone", {.method = kShared}).substr(0, 4), "hit ");
+}
+
 // However many ask at once, also while instances are being made.
 TEST_F(LimitsTest, SessionsThatOpenAtOnce) {
   ServeOptions options;

@@ -112,6 +112,44 @@ TEST_F(ProxyLimitsTest, CallsInFlightToAnUpstreamAreBounded) {
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
+TEST_F(ProxyLimitsTest, CallsThatPassAreCallsInFlight) {
+  ServeOptions options;
+  options.config.server.max_calls = 2;
+  ServeBefore({Public()}, options);
+  std::counting_semaphore<2> come(0);
+  upstream.On(kEcho, [&](UpstreamCall& call) {
+    come.release();
+    Echo(call);
+  });
+  StreamCall first(through(), kEcho), second(through(), kEcho);
+  for (int i = 0; i < 2; ++i) come.acquire();
+  for (const char* method : {kEcho, kKnown, kRemote}) {
+    const Told told = Ask(std::nullopt, Request("x"), {.method = method});
+    EXPECT_EQ(told.Words(), "RESOURCE_EXHAUSTED LIMIT") << method;
+    EXPECT_EQ(told.status.error_message(),
+              "too many calls: 2 are in flight, limit 2 (server.max_calls)");
+  }
+  EXPECT_EQ(upstream.calls(), 2);
+  first.HalfClose();
+  EXPECT_TRUE(first.Finish().status.ok());
+  EXPECT_EQ(AskRemote("x").Words(), "miss x");
+  second.Cancel();
+  EXPECT_FALSE(second.Finish().status.ok());
+  EXPECT_TRUE(AliveSoon("entries 1"));
+}
+
+TEST_F(ProxyLimitsTest, MetadataOfACallThatPasses) {
+  ServeOptions options;
+  options.config.server.max_metadata_bytes = 2000;
+  ServeBefore({}, options);
+  upstream.On(kEcho, Echo);
+  const CallOptions too_much{.method = kEcho, .metadata = {{"x-fill", std::string(2000, 'x')}}};
+  EXPECT_EQ(Ask(std::nullopt, Request("x"), too_much).Words(), "RESOURCE_EXHAUSTED LIMIT");
+  const CallOptions fits{.method = kEcho, .metadata = {{"x-fill", std::string(1500, 'x')}}};
+  EXPECT_TRUE(Ask(std::nullopt, Request("x"), fits).status.ok());
+  EXPECT_EQ(upstream.calls(), 1);
+}
+
 TEST_F(ProxyLimitsTest, StreamsOfOneToTenThousandMessages) {
   ServeBefore();
   for (const int count : {1, 2, 100, Scaled(10'000)}) {
