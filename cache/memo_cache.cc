@@ -56,9 +56,14 @@ std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth,
 }
 
 MemoCache::MemoCache(CacheContext& context, int max_depth, bool guaranteed)
-    : context_(context), max_depth_(max_depth), caches_(context, mutex_, guaranteed) {}
+    : context_(context), max_depth_(max_depth), caches_(context, mutex_, guaranteed) {
+  context_.caches.fetch_add(1, std::memory_order_relaxed);
+}
 
-MemoCache::~MemoCache() { Detach(); }
+MemoCache::~MemoCache() {
+  Detach();
+  context_.caches.fetch_sub(1, std::memory_order_relaxed);
+}
 
 // Calls
 
@@ -119,7 +124,7 @@ std::shared_ptr<Flight> MemoCache::Join(const Call& call) {
     return nullptr;
   }
   ++caches_.counters(call.method).coalesced;
-  StateOf(flight).waiters.push_back({call.waiter, CacheStatus::kCoalesced, call.session});
+  AddWaiter(flight, {call.waiter, CacheStatus::kCoalesced, call.session});
   return *StateOf(flight).position;
 }
 
@@ -142,8 +147,8 @@ std::shared_ptr<Flight> MemoCache::Start(const Call& call) {
   const bool counted = !bypass && !detached_;
   std::shared_ptr<Flight> flight(new Flight(shared_from_this(), call, counted));
   Flight::State& state = StateOf(*flight);
-  state.waiters.push_back(
-      {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
+  AddWaiter(*flight,
+            {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
   state.position = running_.insert(running_.end(), flight);
   state.running = true;
   const bool refresh = call.control == Control::kRefresh;
@@ -251,6 +256,7 @@ bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
                                  [&](const auto& waiting) { return waiting.waiter == waiter; });
     if (it == waiters.end()) return false;
     waiters.erase(it);
+    CountWaiters(-1);
     if (waiters.empty()) {
       End(flight);
       cancelled = Cancel(flight);
@@ -272,6 +278,7 @@ void MemoCache::Abort(const Session* session, MakeError error) {
       const auto theirs = std::stable_partition(waiters.begin(), waiters.end(), [&](const auto& w) {
         return session != nullptr && w.session != session;
       });
+      CountWaiters(theirs - waiters.end());
       aborted.insert(aborted.end(), theirs, waiters.end());
       waiters.erase(theirs, waiters.end());
       if (!waiters.empty()) continue;
@@ -312,7 +319,17 @@ Flight::Waiters MemoCache::End(Flight& flight) {
   running_.erase(state.position);
   Flight::Waiters waiters;
   waiters.swap(state.waiters);
+  CountWaiters(-static_cast<int64_t>(waiters.size()));
   return waiters;
+}
+
+void MemoCache::AddWaiter(Flight& flight, const Flight::Waiting& waiting) {
+  StateOf(flight).waiters.push_back(waiting);
+  CountWaiters(1);
+}
+
+void MemoCache::CountWaiters(int64_t change) {
+  context_.waiters.fetch_add(change, std::memory_order_relaxed);
 }
 
 // Reading and dropping

@@ -101,6 +101,7 @@ struct Config {
     int64_t max_request_bytes = int64_t{4} << 20;
     Duration keepalive_time = std::chrono::seconds(10);
     Duration keepalive_timeout = std::chrono::seconds(3);
+    Duration write_timeout = std::chrono::seconds(30);  // 0: none
     Duration drain_timeout = std::chrono::seconds(10);
     bool operator==(const Server&) const = default;
   };

@@ -145,14 +145,30 @@ std::string ServerTest::Total(const std::string& method) {
   return Counts(AdminInfo("", method).total());
 }
 
+memo::v1::ServerGauges ServerTest::Gauges() {
+  memo::v1::GetDebugStateResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = admin->GetDebugState(&context, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.gauges();
+}
+
 std::string ServerTest::Alive() {
-  const memo::v1::ServerGauges gauges = AdminInfo().gauges();
-  const std::string alive = NonZero({{"sessions", gauges.sessions()},
-                                     {"instances", gauges.instances()},
-                                     {"flights", gauges.flights()},
-                                     {"entries", gauges.entries()},
-                                     {"bytes", gauges.entries() == 0 ? gauges.bytes() : 0}});
-  return alive.empty() ? "nothing" : alive;
+  const memo::v1::ServerGauges gauges = Gauges();
+  const bool busy = gauges.sessions() > 0 || gauges.flights() > 0;
+  std::vector<std::pair<std::string, int64_t>> alive = {{"sessions", gauges.sessions()},
+                                                        {"instances", gauges.instances()},
+                                                        {"flights", gauges.flights()},
+                                                        {"entries", gauges.entries()}};
+  if (gauges.entries() == 0) alive.emplace_back("bytes", gauges.bytes());
+  const auto& type = *gauges.GetDescriptor();
+  constexpr int kFirstFurther = 6;  // holders
+  for (int n = kFirstFurther; !busy && n <= type.field_count(); ++n) {
+    const auto* field = type.FindFieldByNumber(n);
+    alive.emplace_back(field->name(), gauges.GetReflection()->GetInt64(gauges, field));
+  }
+  const std::string words = NonZero(alive);
+  return words.empty() ? "nothing" : words;
 }
 
 }  // namespace memod
