@@ -6,6 +6,7 @@
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/compute_pool.h"
 #include "memod/server/compute_timeouts.h"
+#include "memod/server/incarnator.h"
 #include "memod/server/pipeline_service.h"
 #include "memod/server/session_service.h"
 
@@ -20,6 +21,7 @@ struct GaugeSources {
   const CallsInFlight& calls;
   const SessionService& session_service;
   const PipelineService& pipelines;
+  const Incarnator& incarnator;
 };
 
 // Each is what it was at some moment within the call. May take a while: it looks at every pipeline.

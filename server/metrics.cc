@@ -102,10 +102,13 @@ constexpr OfServer kOfServer[] = {
     {"memod_reactors",
      "Calls of methods, pipelines and streams of sessions that are not answered or ended yet.",
      &ServerGauges::reactors},
-    {"memod_queued", "Computations, and instances to be made, that wait for a thread.",
+    {"memod_queued", "What waits for a thread: computations, and instances to be made.",
      &ServerGauges::queued},
     {"memod_unsent_bytes", "Answers on pipelines that their clients have not taken.",
      &ServerGauges::unsent_bytes},
+    {"memod_builds",
+     "Openings of sessions, and changes of their state, that wait for an instance to be made.",
+     &ServerGauges::builds},
 };
 
 struct OfUpstream {

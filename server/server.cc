@@ -206,9 +206,10 @@ struct Server::Parts {
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
                     .max_depth = config.compute.max_depth}};
-  Admin admin{sessions, methods, upstreams,
-              [sources = GaugeSources{context, sessions, timeouts, pool, calls.calls,
-                                      session_service, pipeline}] { return ReadGauges(sources); }};
+  Admin admin{
+      sessions, methods, upstreams,
+      [sources = GaugeSources{context, sessions, timeouts, pool, calls.calls, session_service,
+                              pipeline, incarnator}] { return ReadGauges(sources); }};
   AdminService admin_service{admin};
   const std::vector<std::unique_ptr<grpc::Service>> data_reflection =
       MakeReflection([own = ReflectionSource{OwnServices(registry), CompiledInFiles()}, this] {

@@ -86,6 +86,8 @@ class ServerTest : public testing::Test {
   // show only when there are any without entries, and all further ones only when there is neither a
   // session nor a flight to have them.
   std::string Alive();
+  // All that are not zero, but for bytes where there are entries.
+  std::string AliveInFull();
   // Whether it says that soon: an instance, or a flight that was just answered, goes a moment
   // later.
   testing::AssertionResult AliveSoon(const std::string& want) {
