@@ -23,7 +23,9 @@ struct CacheContext {
   const CacheLimits limits;
   Budget bytes;  // cache.max_bytes
   std::atomic<int64_t> entries{0};
+  std::atomic<int64_t> caches{0};     // MemoCaches alive, those only a flight keeps included
   std::atomic<int64_t> flights{0};    // alive, those that nobody waits for included
+  std::atomic<int64_t> waiters{0};    // for flights, not answered yet
   std::atomic<int64_t> instances{0};  // of hosted classes, those only a running call holds included
   Reaper reaper;                      // last: what it frees counts itself out of the others
 };

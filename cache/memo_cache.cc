@@ -56,9 +56,14 @@ std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth,
 }
 
 MemoCache::MemoCache(CacheContext& context, int max_depth, bool of_session)
-    : context_(context), max_depth_(max_depth), caches_(context, mutex_, of_session) {}
+    : context_(context), max_depth_(max_depth), caches_(context, mutex_, of_session) {
+  context_.caches.fetch_add(1, std::memory_order_relaxed);
+}
 
-MemoCache::~MemoCache() { Detach(); }
+MemoCache::~MemoCache() {
+  Detach();
+  context_.caches.fetch_sub(1, std::memory_order_relaxed);
+}
 
 // Calls
 
@@ -135,8 +140,7 @@ absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
     MakeSolo(flight);
     return nullptr;
   }
-  Flight::Waiters& waiters = StateOf(flight).waiters;
-  const auto waiting = static_cast<int64_t>(waiters.size());
+  const auto waiting = static_cast<int64_t>(StateOf(flight).waiters.size());
   if (waiting >= context_.limits.max_waiters.value_or(waiting + 1)) {
     return MemoError(
         absl::StatusCode::kResourceExhausted, memo_error::kLimit,
@@ -144,7 +148,7 @@ absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
                      *context_.limits.max_waiters, " (compute.max_waiters)"));
   }
   ++caches_.counters(call.method).coalesced;
-  waiters.push_back({call.waiter, CacheStatus::kCoalesced, call.session});
+  AddWaiter(flight, {call.waiter, CacheStatus::kCoalesced, call.session});
   return *StateOf(flight).position;
 }
 
@@ -153,8 +157,8 @@ std::shared_ptr<Flight> MemoCache::Start(const Call& call) {
   const bool counted = !bypass && !detached_;
   std::shared_ptr<Flight> flight(new Flight(shared_from_this(), call, counted));
   Flight::State& state = StateOf(*flight);
-  state.waiters.push_back(
-      {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
+  AddWaiter(*flight,
+            {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
   state.position = running_.insert(running_.end(), flight);
   state.running = true;
   const bool refresh = call.control == Control::kRefresh;
@@ -262,6 +266,7 @@ bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
                                  [&](const auto& waiting) { return waiting.waiter == waiter; });
     if (it == waiters.end()) return false;
     waiters.erase(it);
+    CountWaiters(-1);
     if (waiters.empty()) {
       End(flight);
       cancelled = Cancel(flight);
@@ -283,6 +288,7 @@ void MemoCache::Abort(const Session* session, MakeError error) {
       const auto theirs = std::stable_partition(waiters.begin(), waiters.end(), [&](const auto& w) {
         return session != nullptr && w.session != session;
       });
+      CountWaiters(theirs - waiters.end());
       aborted.insert(aborted.end(), theirs, waiters.end());
       waiters.erase(theirs, waiters.end());
       if (!waiters.empty()) continue;
@@ -323,7 +329,17 @@ Flight::Waiters MemoCache::End(Flight& flight) {
   running_.erase(state.position);
   Flight::Waiters waiters;
   waiters.swap(state.waiters);
+  CountWaiters(-static_cast<int64_t>(waiters.size()));
   return waiters;
+}
+
+void MemoCache::AddWaiter(Flight& flight, const Flight::Waiting& waiting) {
+  StateOf(flight).waiters.push_back(waiting);
+  CountWaiters(1);
+}
+
+void MemoCache::CountWaiters(int64_t change) {
+  context_.waiters.fetch_add(change, std::memory_order_relaxed);
 }
 
 // Reading and dropping

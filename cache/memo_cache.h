@@ -165,6 +165,9 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   void MakeSolo(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes it out of the list as well; its waiters are the caller's to tell.
   Flight::Waiters End(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddWaiter(Flight& flight, const Flight::Waiting& waiting)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountWaiters(int64_t change);
   void OnCancel(Flight& flight, absl::AnyInvocable<void()> f) ABSL_LOCKS_EXCLUDED(mutex_);
   // Tells the computation. What is returned is due once the lock is let go.
   struct Cancelled {

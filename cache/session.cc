@@ -220,6 +220,7 @@ absl::Status SessionTable::Hold(Session& session, std::string name,
                                    [&](const auto& h) { return !name.empty() && h.name == name; });
     if (same == session.holds_.end()) {
       session.holds_.push_back({std::move(name), holder.get(), holder});
+      holders_.fetch_add(1, std::memory_order_relaxed);
     } else {
       replaced = std::exchange(*same, {std::move(name), holder.get(), holder}).alive.lock();
     }
@@ -235,6 +236,7 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
     const size_t held =
         std::erase_if(session->holds_, [&](const auto& hold) { return hold.holder == &holder; });
     if (held == 0 || session->incarnation_ == nullptr) return;
+    holders_.fetch_sub(static_cast<int64_t>(held), std::memory_order_relaxed);
     if (session->holds_.empty() && resume_window > Duration::zero()) {
       if (!leases_.granted(*session)) session->lapse_reason_ = reason;
       leases_.Grant(session, resume_window, now);
@@ -281,6 +283,7 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
       incarnation.swap(session->incarnation_);
       superseded.swap(session->superseded_);
       holds.swap(session->holds_);
+      holders_.fetch_sub(static_cast<int64_t>(holds.size()), std::memory_order_relaxed);
       leases_.Revoke(*session);
     }
     receipt = Leave(*incarnation);

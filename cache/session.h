@@ -210,6 +210,8 @@ class SessionTable {
   std::vector<std::shared_ptr<Session>> List(std::string_view after, size_t count) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those who hold sessions that are open.
+  int64_t holders() const { return holders_.load(std::memory_order_relaxed); }
 
   // Of methods in server scope.
   const std::shared_ptr<Incarnation>& shared() const { return shared_; }
@@ -259,6 +261,7 @@ class SessionTable {
   const OnClose on_close_;
   const std::shared_ptr<Incarnation> shared_;
   Leases leases_;
+  std::atomic<int64_t> holders_{0};  // the sizes of all Session::holds_
 
   // By handle, in parts, so that calls of different sessions do not wait for one another. The keys
   // are the sessions' own handles.

@@ -1,6 +1,8 @@
 #include "memod/server/admin.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +19,11 @@ absl::Status NoMethod(const std::string& id, const std::string& method) {
   return absl::NotFoundError(absl::StrCat("session ", id, " has no method ", Quoted(method)));
 }
 
+int64_t CountDescriptors() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return std::distance(begin(open), end(open)) - 1;  // but for the one that reads them
+}
+
 }  // namespace
 
 absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
@@ -27,7 +34,7 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
     if (!method.ok()) return method.status();
     methods = {*method};
   }
-  ReportGauges(response->mutable_gauges());
+  *response->mutable_gauges() = gauges_();
   if (request.session_id().empty()) {
     const SessionTable::Totals totals = sessions_.GetTotals();
     ReportCacheInfo(
@@ -53,7 +60,7 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
 
 memo::v1::AdminServiceGetCacheInfoResponse Admin::History() const {
   memo::v1::AdminServiceGetCacheInfoResponse response;
-  ReportGauges(response.mutable_gauges());
+  *response.mutable_gauges() = gauges_();
   const SessionTable::Totals totals = sessions_.GetTotals();
   ReportCacheInfo(
       methods_.All(), [&](const Method& method) { return totals.History(method.memo); },
@@ -178,18 +185,17 @@ memo::v1::ListUpstreamsResponse Admin::ListUpstreams() const {
   return response;
 }
 
+memo::v1::GetDebugStateResponse Admin::GetDebugState() const {
+  memo::v1::GetDebugStateResponse response;
+  *response.mutable_gauges() = gauges_();
+  response.set_descriptors(CountDescriptors());
+  return response;
+}
+
 absl::StatusOr<std::shared_ptr<Session>> Admin::FindSession(const std::string& id) const {
   auto session = sessions_.FindById(id);
   if (session == nullptr) return NoSessionOfId(id);
   return session;
-}
-
-void Admin::ReportGauges(memo::v1::ServerGauges* gauges) const {
-  gauges->set_sessions(sessions_.size());
-  gauges->set_instances(context_.instances.load(std::memory_order_relaxed));
-  gauges->set_flights(context_.flights.load(std::memory_order_relaxed));
-  gauges->set_bytes(context_.bytes.used());
-  gauges->set_entries(context_.entries.load(std::memory_order_relaxed));
 }
 
 }  // namespace memod

@@ -1,7 +1,9 @@
 // What an administrator sees and does, whichever port asks. Thread-safe.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "memo/v1/admin.pb.h"
@@ -13,10 +15,11 @@ namespace memod {
 
 class Admin {
  public:
-  // All outlive it.
-  Admin(CacheContext& context, SessionTable& sessions, const MethodTable& methods,
-        const Upstreams& upstreams)
-      : context_(context), sessions_(sessions), methods_(methods), upstreams_(upstreams) {}
+  using Gauges = std::function<memo::v1::ServerGauges()>;
+  // All outlive it. `gauges` counts what is alive in the server, from any thread.
+  Admin(SessionTable& sessions, const MethodTable& methods, const Upstreams& upstreams,
+        Gauges gauges)
+      : sessions_(sessions), methods_(methods), upstreams_(upstreams), gauges_(std::move(gauges)) {}
 
   // As AdminService says. May take a while: it looks at every session.
   absl::Status GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
@@ -37,15 +40,15 @@ class Admin {
   absl::Status ListMethods(const memo::v1::ListMethodsRequest& request,
                            memo::v1::ListMethodsResponse* response) const;
   memo::v1::ListUpstreamsResponse ListUpstreams() const;
+  memo::v1::GetDebugStateResponse GetDebugState() const;
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> FindSession(const std::string& id) const;
-  void ReportGauges(memo::v1::ServerGauges* gauges) const;
 
-  CacheContext& context_;
   SessionTable& sessions_;
   const MethodTable& methods_;
   const Upstreams& upstreams_;
+  const Gauges gauges_;
 };
 
 }  // namespace memod

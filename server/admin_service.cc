@@ -60,6 +60,15 @@ ServerUnaryReactor* AdminService::ListUpstreams(CallbackServerContext* context,
   });
 }
 
+ServerUnaryReactor* AdminService::GetDebugState(CallbackServerContext* context,
+                                                const memo::v1::GetDebugStateRequest*,
+                                                memo::v1::GetDebugStateResponse* response) {
+  return Answer(context, [=, this] {
+    *response = admin_.GetDebugState();
+    return absl::OkStatus();
+  });
+}
+
 ServerUnaryReactor* AdminService::Answer(CallbackServerContext* context,
                                          absl::AnyInvocable<absl::Status()> ask) {
   ServerUnaryReactor* reactor = context->DefaultReactor();

@@ -42,6 +42,9 @@ class AdminService final : public memo::v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* ListUpstreams(grpc::CallbackServerContext* context,
                                           const memo::v1::ListUpstreamsRequest* request,
                                           memo::v1::ListUpstreamsResponse* response) override;
+  grpc::ServerUnaryReactor* GetDebugState(grpc::CallbackServerContext* context,
+                                          const memo::v1::GetDebugStateRequest* request,
+                                          memo::v1::GetDebugStateResponse* response) override;
 
  private:
   // Answers with what `ask` returns, on the service's thread.

@@ -93,6 +93,11 @@ void ComputePool::Submit(Job job, Wanted wanted) {
   changed_.notify_one();
 }
 
+int64_t ComputePool::queued() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(queue_.size());
+}
+
 std::vector<ComputePool::Job> ComputePool::TakeUnwanted() {
   std::vector<Job> unwanted;
   std::erase_if(queue_, [&](Queued& queued) {

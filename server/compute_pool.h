@@ -48,6 +48,9 @@ class ComputePool {
   // CANCELLED: it is not wanted any more. UNAVAILABLE: the pool has stopped.
   void Submit(Job job, Wanted wanted) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Jobs that wait for a thread, those included that nobody wants any more.
+  int64_t queued() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Refuses what is queued and what comes; what runs goes on.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -65,7 +68,7 @@ class ComputePool {
   const std::string name_;
   std::vector<pthread_t> threads_;  // constant after construction
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   int64_t idle_ ABSL_GUARDED_BY(mutex_);

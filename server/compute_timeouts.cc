@@ -35,6 +35,11 @@ void ComputeTimeouts::Unwatch(const Flight& flight) {
   watched_.erase(it);
 }
 
+int64_t ComputeTimeouts::size() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(watched_.size());
+}
+
 void ComputeTimeouts::Run() {
   while (true) {
     std::shared_ptr<Flight> late;

@@ -24,12 +24,14 @@ class ComputeTimeouts {
   // COMPUTE_TIMEOUT) once its deadline has passed.
   void Watch(std::shared_ptr<Flight> flight) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unwatch(const Flight& flight) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Flights that are watched.
+  int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using Key = std::pair<Time, const Flight*>;
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable_any changed_;
   absl::btree_map<Key, std::shared_ptr<Flight>> watched_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -103,6 +103,7 @@ struct Config {
     std::optional<int64_t> max_calls = 100'000;  // nullopt: unbounded; so below
     Duration keepalive_time = std::chrono::seconds(10);
     Duration keepalive_timeout = std::chrono::seconds(3);
+    Duration write_timeout = std::chrono::seconds(30);  // 0: none
     Duration drain_timeout = std::chrono::seconds(10);
     bool operator==(const Server&) const = default;
   };

@@ -56,6 +56,12 @@ void HolderStream::Drain() {
   Advance();
 }
 
+std::optional<StalledCall> HolderStream::Stalled() {
+  MutexLock lock(mutex_);
+  if (!telling_.Look()) return std::nullopt;
+  return StalledCall(context_);
+}
+
 void HolderStream::AnswerHeartbeat() {
   {
     MutexLock lock(mutex_);
@@ -101,7 +107,7 @@ void HolderStream::OnReplaced() {
 void HolderStream::Told(bool ok) {
   {
     MutexLock lock(mutex_);
-    telling_ = false;
+    telling_.End();
   }
   if (!ok) Lose();  // the stream is broken
   Advance();
@@ -121,11 +127,11 @@ void HolderStream::Advance() {
   std::optional<absl::Status> end;
   {
     MutexLock lock(mutex_);
-    if (telling_ || left_) return;
+    if (telling_.under_way() || left_) return;
     // The end comes last: what was to be told before it still is.
     word = TakeWord();
     if (!word) end = end_;
-    telling_ = word.has_value();
+    if (word) telling_.Begin();
     left_ = end.has_value();
     session = session_;
   }

@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "memod/cache/session.h"
+#include "memod/server/write_clock.h"
 
 namespace memod {
 
@@ -28,6 +29,8 @@ class HolderStream : public Holder, public std::enable_shared_from_this<HolderSt
   bool Wanted() ABSL_LOCKS_EXCLUDED(mutex_);
   // Tells the client that the server is about to stop.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
+  // If the client does not read what it was told; by the WriteClock.
+  std::optional<StalledCall> Stalled() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the stream; the first of several calls counts.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -74,7 +77,7 @@ class HolderStream : public Holder, public std::enable_shared_from_this<HolderSt
   bool tell_draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   // What is done.
-  bool telling_ ABSL_GUARDED_BY(mutex_) = false;
+  WriteLooks telling_ ABSL_GUARDED_BY(mutex_);
   bool left_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -39,18 +39,20 @@ std::string_view StateIn(std::string_view key) {
 
 void Incarnator::Make(std::optional<google::protobuf::Any> state, Metadata metadata,
                       Client client) {
+  clients_.fetch_add(1, std::memory_order_relaxed);
   if (!state) {
     Self self{.instance = nullptr, .metadata = std::move(metadata)};
-    return client.done(env_.sessions.MakeOrigin("", std::move(self)));
+    return Tell(client, env_.sessions.MakeOrigin("", std::move(self)));
   }
   const auto size = static_cast<int64_t>(state->value().size());
   if (size > env_.max_state_bytes) {
-    return client.done(MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                                 absl::StrCat("the state is ", size, " bytes, limit ",
-                                              env_.max_state_bytes, " (session.max_state_bytes)")));
+    return Tell(client,
+                MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                          absl::StrCat("the state is ", size, " bytes, limit ",
+                                       env_.max_state_bytes, " (session.max_state_bytes)")));
   }
   const auto hosted = ClassOf(*state);
-  if (!hosted.ok()) return client.done(hosted.status());
+  if (!hosted.ok()) return Tell(client, hosted.status());
   const auto build = std::make_shared<Build>();
   build->hosted = *hosted;
   build->state = std::move(*state->mutable_value());
@@ -60,6 +62,11 @@ void Incarnator::Make(std::optional<google::protobuf::Any> state, Metadata metad
   build->metadata = std::move(metadata);
   build->clients.push_back(std::move(client));
   Start(build);
+}
+
+void Incarnator::Tell(Client& client, absl::StatusOr<Origin> made) {
+  client.done(std::move(made));
+  clients_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Incarnator::Start(const BuildPtr& build) {
@@ -107,7 +114,7 @@ void Incarnator::Run(const BuildPtr& build) {
 void Incarnator::Succeed(const BuildPtr& build, const Origin& origin) {
   // Those who come meanwhile wait, until the first have opened the session that they will find.
   for (const bool last : {false, true}) {
-    for (Client& client : TakeClients(*build, last)) client.done(origin);
+    for (Client& client : TakeClients(*build, last)) Tell(client, origin);
   }
 }
 
@@ -119,7 +126,7 @@ void Incarnator::Fail(const BuildPtr& build, const absl::Status& error) {
     if (absl::IsCancelled(error) && build->shared_key != nullptr && client.wanted()) {
       again->clients.push_back(std::move(client));
     } else {
-      client.done(error);
+      Tell(client, error);
     }
   }
   if (!again->clients.empty()) Start(again);

@@ -6,6 +6,8 @@
 
 #include <google/protobuf/any.pb.h>
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,6 +52,8 @@ class Incarnator {
   // session was opened.
   void Make(std::optional<google::protobuf::Any> state, Metadata metadata, Client client)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Clients that have not been told yet.
+  int64_t clients() const { return clients_.load(std::memory_order_relaxed); }
 
  private:
   // A factory that runs, or will, for all who wait.
@@ -63,6 +67,7 @@ class Incarnator {
   using BuildPtr = std::shared_ptr<Build>;
 
   absl::StatusOr<const HostedService*> ClassOf(const google::protobuf::Any& state) const;
+  void Tell(Client& client, absl::StatusOr<Origin> made);
   // Of open sessions, of a build that is under way, or else anew.
   void Start(const BuildPtr& build) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Wanted(const Build& build) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -73,6 +78,7 @@ class Incarnator {
   std::vector<Client> TakeClients(Build& build, bool last) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Environment env_;
+  std::atomic<int64_t> clients_{0};
 
   Mutex mutex_;
   // Of shared states. The clients of each are guarded too.

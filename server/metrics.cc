@@ -88,6 +88,27 @@ constexpr OfServer kOfServer[] = {
      &ServerGauges::instances},
     {"memod_flights", "Computations under way, those that nobody waits for any more included.",
      &ServerGauges::flights},
+    {"memod_holders", "Streams that hold a session.", &ServerGauges::holders},
+    {"memod_leases",
+     "What ends unless it is renewed: leased sessions, those that wait for a lost client, "
+     "HoldSession's streams.",
+     &ServerGauges::leases},
+    {"memod_incarnations",
+     "States of sessions with their memories, former ones that a computation still runs on "
+     "included.",
+     &ServerGauges::incarnations},
+    {"memod_waiters", "Calls that wait for a computation.", &ServerGauges::waiters},
+    {"memod_timers", "Computations whose compute_timeout is watched.", &ServerGauges::timers},
+    {"memod_reactors",
+     "Calls of methods, pipelines and streams of sessions that are not answered or ended yet.",
+     &ServerGauges::reactors},
+    {"memod_queued", "What waits for a thread: computations, and instances to be made.",
+     &ServerGauges::queued},
+    {"memod_unsent_bytes", "Answers on pipelines that their clients have not taken.",
+     &ServerGauges::unsent_bytes},
+    {"memod_builds",
+     "Openings of sessions, and changes of their state, that wait for an instance to be made.",
+     &ServerGauges::builds},
 };
 
 struct OfUpstream {

@@ -32,13 +32,30 @@ PipelineService::PipelineService(const Environment& environment) : env_(environm
 }
 
 void PipelineService::Drain() {
-  std::vector<std::shared_ptr<PipelineStream>> streams;
   {
     MutexLock lock(mutex_);
     draining_ = true;
-    streams.assign(streams_.begin(), streams_.end());
   }
-  for (const auto& stream : streams) stream->Drain();
+  for (const auto& stream : Streams()) stream->Drain();
+}
+
+int64_t PipelineService::unsent_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& stream : Streams()) bytes += stream->unsent_bytes();
+  return bytes;
+}
+
+std::vector<StalledCall> PipelineService::Stalled() {
+  std::vector<StalledCall> stalled;
+  for (const auto& stream : Streams()) {
+    if (auto call = stream->Stalled()) stalled.push_back(*std::move(call));
+  }
+  return stalled;
+}
+
+std::vector<std::shared_ptr<PipelineStream>> PipelineService::Streams() const {
+  MutexLock lock(mutex_);
+  return {streams_.begin(), streams_.end()};
 }
 
 void PipelineService::Done(const std::shared_ptr<PipelineStream>& stream) {

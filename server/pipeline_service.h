@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "memod/cache/mutex.h"
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/dispatcher.h"
+#include "memod/server/write_clock.h"
 
 namespace memod {
 
@@ -35,14 +37,21 @@ class PipelineService final : public grpc::Service {
   // its calls are answered.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Of answers that clients have not taken.
+  int64_t unsent_bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Streams whose clients do not read; by the WriteClock.
+  std::vector<StalledCall> Stalled() ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   friend class PipelineStream;
   // The stream has ended; nothing uses it any more.
   void Done(const std::shared_ptr<PipelineStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  std::vector<std::shared_ptr<PipelineStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   const Environment env_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::flat_hash_set<std::shared_ptr<PipelineStream>> streams_ ABSL_GUARDED_BY(mutex_);
 };

@@ -96,6 +96,17 @@ void PipelineStream::Drain() {
   Advance();
 }
 
+int64_t PipelineStream::unsent_bytes() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(unsent_bytes_);
+}
+
+std::optional<StalledCall> PipelineStream::Stalled() {
+  MutexLock lock(mutex_);
+  if (!writing_.Look()) return std::nullopt;
+  return StalledCall(context_);
+}
+
 void PipelineStream::OnReadDone(bool ok) {
   bool work = false;
   {
@@ -110,7 +121,7 @@ void PipelineStream::OnWriteDone(bool ok) {
   bool work = false;
   {
     MutexLock lock(mutex_);
-    writing_ = false;
+    writing_.End();
     unsent_bytes_ -= response_.Length();
     response_.Clear();
     if (ok) work = has_message_ && HasRoom() && !std::exchange(working_, true);
@@ -439,12 +450,12 @@ void PipelineStream::Advance() {
   std::optional<absl::Status> finish;
   {
     MutexLock lock(mutex_);
-    if (writing_ || finished_) return;
+    if (writing_.under_way() || finished_) return;
     if (full_.empty()) CloseMessage();
     if (!full_.empty() && !gone_) {
       response_ = std::move(full_.front());
       full_.pop_front();
-      writing_ = true;
+      writing_.Begin();
     } else if (working_ || !waiting_.empty()) {
       return;
     } else if (end_) {

@@ -38,6 +38,11 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Takes no more calls, and ends when those that it has are answered.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Of answers that the client has not taken.
+  int64_t unsent_bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // If the client does not read; by the WriteClock.
+  std::optional<StalledCall> Stalled() ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   // A call that waits for its flight, in `waiting_` until it is answered.
   class WaitingCall final : public Waiter {
@@ -134,7 +139,7 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::deque<grpc::ByteBuffer> full_ ABSL_GUARDED_BY(mutex_);
   pipeline::MessageWriter next_ ABSL_GUARDED_BY(mutex_);
   size_t unsent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of both, and of the one being written
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  WriteLooks writing_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 
   grpc::ByteBuffer response_;  // of the write under way

@@ -25,6 +25,7 @@
 #include "memod/server/compute_pool.h"
 #include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
+#include "memod/server/gauges.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/lease_clock.h"
 #include "memod/server/logging.h"
@@ -39,6 +40,7 @@
 #include "memod/server/upstream_messages.h"
 #include "memod/server/upstream_method.h"
 #include "memod/server/upstreams.h"
+#include "memod/server/write_clock.h"
 
 namespace memod {
 namespace {
@@ -215,7 +217,10 @@ struct Server::Parts {
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
                     .max_depth = config.compute.max_depth}};
-  Admin admin{context, sessions, methods, upstreams};
+  Admin admin{
+      sessions, methods, upstreams,
+      [sources = GaugeSources{context, sessions, timeouts, pool, calls.calls, session_service,
+                              pipeline, incarnator}] { return ReadGauges(sources); }};
   AdminService admin_service{admin};
   const std::vector<std::unique_ptr<grpc::Service>> data_reflection =
       MakeReflection([own = ReflectionSource{OwnServices(registry), CompiledInFiles()}, this] {
@@ -235,6 +240,14 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> data_server;
   std::unique_ptr<grpc::Server> admin_server;
   std::unique_ptr<AdminHttp> http;
+  // In front of the services that it looks at.
+  WriteClock write_clock{config.server.write_timeout, [this] {
+                           std::vector<StalledCall> stalled = session_service.Stalled();
+                           for (StalledCall& call : pipeline.Stalled()) {
+                             stalled.push_back(std::move(call));
+                           }
+                           return stalled;
+                         }};
 };
 
 absl::Status Server::Parts::ReadTls() {

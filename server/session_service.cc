@@ -89,13 +89,29 @@ void SessionService::LogClosed(const Session& session, CloseReason reason, const
 }
 
 void SessionService::Drain() {
-  std::vector<std::shared_ptr<HolderStream>> streams;
   {
     MutexLock lock(mutex_);
     draining_ = true;
-    streams.assign(streams_.begin(), streams_.end());
   }
-  for (const auto& stream : streams) stream->Drain();
+  for (const auto& stream : Streams()) stream->Drain();
+}
+
+std::vector<StalledCall> SessionService::Stalled() {
+  std::vector<StalledCall> stalled;
+  for (const auto& stream : Streams()) {
+    if (auto call = stream->Stalled()) stalled.push_back(*std::move(call));
+  }
+  return stalled;
+}
+
+int64_t SessionService::streams() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(streams_.size());
+}
+
+std::vector<std::shared_ptr<HolderStream>> SessionService::Streams() const {
+  MutexLock lock(mutex_);
+  return {streams_.begin(), streams_.end()};
 }
 
 bool SessionService::draining() const {

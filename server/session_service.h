@@ -38,6 +38,11 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   // Refuses new sessions with UNAVAILABLE from now on, and tells every open one `draining`.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Streams that open or hold a session.
+  int64_t streams() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those of them whose clients do not read; by the WriteClock.
+  std::vector<StalledCall> Stalled() ABSL_LOCKS_EXCLUDED(mutex_);
+
   grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* OpenSession(
       grpc::CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) override;
   grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>* HoldSession(
@@ -74,6 +79,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   // UNAVAILABLE from Drain on; else the stream is told when that comes.
   absl::Status Add(const std::shared_ptr<HolderStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<HolderStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
   absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;

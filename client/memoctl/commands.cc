@@ -118,6 +118,18 @@ std::string UpstreamsText(const memo::v1::ListUpstreamsResponse& response) {
   return table.Render();
 }
 
+// Names as in JSON, sizes to the byte: to be compared, with one another and with zero.
+std::string DebugStateText(const memo::v1::GetDebugStateResponse& response) {
+  const memo::v1::ServerGauges& gauges = response.gauges();
+  Table table({{"ALIVE"}, {"NUMBER", Align::kRight}});
+  for (int i = 0; i < gauges.GetDescriptor()->field_count(); ++i) {
+    const auto* field = gauges.GetDescriptor()->field(i);
+    table.AddRow({field->name(), absl::StrCat(gauges.GetReflection()->GetInt64(gauges, field))});
+  }
+  table.AddRow({"descriptors", absl::StrCat(response.descriptors())});
+  return table.Render();
+}
+
 template <typename Response>
 absl::StatusOr<std::string> Text(const CommandOptions& options,
                                  const absl::StatusOr<Response>& response,
@@ -183,6 +195,12 @@ absl::StatusOr<std::string> ListUpstreams(AdminPort& admin, const CommandOptions
   return Text(options,
               admin.Ask(&AdminService::Stub::ListUpstreams, memo::v1::ListUpstreamsRequest()),
               &UpstreamsText);
+}
+
+absl::StatusOr<std::string> ShowDebugState(AdminPort& admin, const CommandOptions& options) {
+  return Text(options,
+              admin.Ask(&AdminService::Stub::GetDebugState, memo::v1::GetDebugStateRequest()),
+              &DebugStateText);
 }
 
 absl::StatusOr<std::string> ClearCache(AdminPort& admin, const CommandOptions& options,

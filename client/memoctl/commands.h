@@ -37,6 +37,7 @@ absl::StatusOr<std::string> ShowCacheInfo(AdminPort& admin, const CommandOptions
 absl::StatusOr<std::string> ListSessions(AdminPort& admin, const CommandOptions& options);
 absl::StatusOr<std::string> ListMethods(AdminPort& admin, const CommandOptions& options);
 absl::StatusOr<std::string> ListUpstreams(AdminPort& admin, const CommandOptions& options);
+absl::StatusOr<std::string> ShowDebugState(AdminPort& admin, const CommandOptions& options);
 absl::StatusOr<std::string> ClearCache(AdminPort& admin, const CommandOptions& options,
                                        const Scope& scope);
 absl::StatusOr<std::string> CloseSession(AdminPort& admin, const CommandOptions& options,

@@ -84,6 +84,11 @@ Examples:
   memoctl upstreams
   memoctl upstreams -o json | jq -r '.upstreams[] | select(.connected | not).name')";
 
+inline constexpr char kDebugExamples[] = R"(
+Examples:
+  memoctl debug                                  all but the descriptors are 0 with no client there
+  memoctl debug -o json | jq .gauges.unsent_bytes)";
+
 inline constexpr char kClearExamples[] = R"(
 Examples:
   memoctl clear                                  everything

@@ -249,12 +249,14 @@ void AddReadCommands(CLI::App& app, CommandLine& line) {
   AddText(app, line, "upstreams", "List the services behind memod, connected or not",
           kUpstreamsExamples,
           [&line](AdminPort& admin) { return ListUpstreams(admin, line.options); });
+  AddText(app, line, "debug", "Count what is alive in the server", kDebugExamples,
+          [&line](AdminPort& admin) { return ShowDebugState(admin, line.options); });
 }
 
 // The command to be repeated is parsed as ever; its text is then taken again and again.
 void AddWatch(CLI::App& app, CommandLine& line) {
-  CLI::App* watch =
-      AddCommand(app, "watch", "Repeat info, sessions, methods or upstreams", kWatchExamples);
+  CLI::App* watch = AddCommand(app, "watch", "Repeat info, sessions, methods, upstreams or debug",
+                               kWatchExamples);
   AddInterval(*watch, line);
   AddReadCommands(*watch, line);
   watch->require_subcommand(1);

@@ -126,6 +126,13 @@ class FakeAdmin final : public memo::v1::AdminService::Service {
     method->mutable_policy()->set_scope("session");
     return grpc::Status::OK;
   }
+  grpc::Status GetDebugState(grpc::ServerContext*, const memo::v1::GetDebugStateRequest*,
+                             memo::v1::GetDebugStateResponse* response) override {
+    response->mutable_gauges()->set_sessions(7);
+    response->mutable_gauges()->set_unsent_bytes(2048);
+    response->set_descriptors(31);
+    return grpc::Status::OK;
+  }
 };
 
 // A file of this test's, gone with it.

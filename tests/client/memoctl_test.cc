@@ -45,6 +45,30 @@ TEST_F(MemoctlTest, JsonHasNumbersAndNulls) {
   EXPECT_EQ(run.exit, 0);
 }
 
+TEST_F(MemoctlTest, DebugCountsToTheByte) {
+  EXPECT_EQ(Memoctl({"debug"}).out,
+            "ALIVE         NUMBER\n"
+            "sessions           7\n"
+            "instances          0\n"
+            "flights            0\n"
+            "entries            0\n"
+            "bytes              0\n"
+            "holders            0\n"
+            "leases             0\n"
+            "incarnations       0\n"
+            "waiters            0\n"
+            "timers             0\n"
+            "reactors           0\n"
+            "queued             0\n"
+            "unsent_bytes    2048\n"
+            "builds             0\n"
+            "descriptors       31\n");
+  const Run json = Memoctl({"debug", "-o", "json"});
+  EXPECT_THAT(json.out,
+              AllOf(StartsWith("{\n  \"gauges\": {\n    \"sessions\": 7,"),
+                    HasSubstr("\"unsent_bytes\": 2048"), HasSubstr("\"descriptors\": 31")));
+}
+
 TEST_F(MemoctlTest, SessionsFollowsThePages) {
   EXPECT_EQ(Memoctl({"sessions"}).out,
             "SESSION  STATE                            PEER                  AGE  HITS  MISSES  "
@@ -122,8 +146,9 @@ TEST_F(MemoctlTest, WrongUsageIsExitCode2) {
 }
 
 TEST_F(MemoctlTest, EveryHelpHasExamples) {
-  for (const auto& command : {"open", "call", "info", "sessions", "methods", "upstreams", "top",
-                              "watch", "forget", "explain", "clear", "close", "completion"}) {
+  for (const auto& command :
+       {"open", "call", "info", "sessions", "methods", "upstreams", "debug", "top", "watch",
+        "forget", "explain", "clear", "close", "completion"}) {
     const Run run = Memoctl({command, "--help"});
     EXPECT_EQ(run.exit, 0);
     EXPECT_THAT(run.out, HasSubstr(std::string("Examples:\n  memoctl ") + command));

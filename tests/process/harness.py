@@ -215,7 +215,7 @@ class Memod:
 
     def gauges(self, admin):
         """What is alive in the server, by name."""
-        gauges = admin.call("/memo.v1.AdminService/GetCacheInfo").gauges
+        gauges = admin.call("/memo.v1.AdminService/GetDebugState").gauges
         return {field.name: getattr(gauges, field.name) for field in gauges.DESCRIPTOR.fields}
 
     def get(self, path):

@@ -63,6 +63,8 @@ class SilentClientTest(unittest.TestCase):
             Memod("--server.keepalive_time=1s", "--server.keepalive_timeout=1s")
         )
         self.assertLess(self.seconds_until_closed(memod), 2.5)
+        with memod.admin() as admin:
+            eventually("all is gone", lambda: not any(memod.gauges(admin).values()))
 
     def test_connection_without_a_call_is_no_silent_client(self):
         """gRPC's Python answers no ping while it has no call."""

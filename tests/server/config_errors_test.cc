@@ -65,6 +65,7 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
       {"session.max_state_bytes", {"0B", "2GiB"}, {"1073741825", "'big'"}, size},
       {"server.keepalive_time", {"", "10", "0s", "999us", "25h"}, {"10", "10.0"}, keepalive},
       {"server.keepalive_timeout", {"0s", "1d"}, {"3", "10:30:00"}, keepalive},
+      {"server.write_timeout", {"-1s", "25h"}, {"10"}, "a duration from 0s to 24h, such as 10s"},
       {"server.drain_timeout", {"-1s", "25h"}, {"10"}, "a duration from 0s to 24h, such as 10s"},
       {"cache.max_bytes",
        {"", "none", "-1", "9223372036854775807KiB"},

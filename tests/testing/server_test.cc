@@ -23,6 +23,18 @@ std::string NonZero(const std::vector<std::pair<std::string, int64_t>>& numbers)
   return absl::StrJoin(parts, ", ");
 }
 
+// The first `count` of them, as Alive says it.
+std::string Words(const memo::v1::ServerGauges& gauges, int count) {
+  std::vector<std::pair<std::string, int64_t>> alive;
+  for (int i = 0; i < count; ++i) {
+    const auto* field = gauges.GetDescriptor()->field(i);
+    if (field->name() == "bytes" && gauges.entries() > 0) continue;
+    alive.emplace_back(field->name(), gauges.GetReflection()->GetInt64(gauges, field));
+  }
+  const std::string words = NonZero(alive);
+  return words.empty() ? "nothing" : words;
+}
+
 }  // namespace
 
 Config TestConfig() {
@@ -145,14 +157,23 @@ std::string ServerTest::Total(const std::string& method) {
   return Counts(AdminInfo("", method).total());
 }
 
+memo::v1::ServerGauges ServerTest::Gauges() {
+  memo::v1::GetDebugStateResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = admin->GetDebugState(&context, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response.gauges();
+}
+
 std::string ServerTest::Alive() {
-  const memo::v1::ServerGauges gauges = AdminInfo().gauges();
-  const std::string alive = NonZero({{"sessions", gauges.sessions()},
-                                     {"instances", gauges.instances()},
-                                     {"flights", gauges.flights()},
-                                     {"entries", gauges.entries()},
-                                     {"bytes", gauges.entries() == 0 ? gauges.bytes() : 0}});
-  return alive.empty() ? "nothing" : alive;
+  const memo::v1::ServerGauges gauges = Gauges();
+  const bool busy = gauges.sessions() > 0 || gauges.flights() > 0;
+  return Words(gauges, busy ? 4 : gauges.GetDescriptor()->field_count());
+}
+
+std::string ServerTest::AliveInFull() {
+  const memo::v1::ServerGauges gauges = Gauges();
+  return Words(gauges, gauges.GetDescriptor()->field_count());
 }
 
 }  // namespace memod

@@ -46,7 +46,7 @@ ServeOptions MaxEntries(std::optional<int64_t> max_entries);
 
 class ServerTest : public testing::Test {
  protected:
-  // Sessions, instances, flights, entries, bytes, calls: all back to zero.
+  // Everything that GetDebugState counts, but for the descriptors, is back to zero.
   void TearDown() override;
 
   void Serve(const ServeOptions& options = {});
@@ -81,9 +81,13 @@ class ServerTest : public testing::Test {
                                                        const std::string& method = "");
   // Over all sessions, those closed included.
   std::string Total(const std::string& method = kCompute);
+  memo::v1::ServerGauges Gauges();
   // The gauges that are not zero, as in "sessions 1, instances 1, entries 2", or "nothing". Bytes
-  // show only when there are any without entries.
+  // show only when there are any without entries, and all further ones only when there is neither a
+  // session nor a flight to have them.
   std::string Alive();
+  // All that are not zero, but for bytes where there are entries.
+  std::string AliveInFull();
   // Whether it says that soon: an instance, or a flight that was just answered, goes a moment
   // later.
   testing::AssertionResult AliveSoon(const std::string& want) {

@@ -1,0 +1,63 @@
+// Cuts streams off whose clients have stopped reading: a write that has not ended within
+// server.write_timeout.
+//
+// Writes are not timed. A stream counts how often the clock has looked at the same one, so a write
+// costs nothing for it, and a time in which the server did not run counts as one look.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "memod/cache/mutex.h"
+#include "memod/cache/time.h"
+#include "memod/server/stalled_call.h"
+
+namespace memod {
+
+// The write of a stream, if one is under way. Guarded by the stream's mutex.
+class WriteLooks {
+ public:
+  void Begin() { looks_ = 0; }
+  void End() { looks_ = kNone; }
+  bool under_way() const { return looks_ != kNone; }
+
+  // By the clock: whether the same write has been under way for as long as may be; once.
+  bool Look() { return under_way() && ++looks_ == kMost + 1; }
+
+  // A write is cut at the look after so many, which are the timeout apart.
+  static constexpr int kMost = 4;
+
+ private:
+  static constexpr int kNone = -1;
+  int looks_ = kNone;
+};
+
+class WriteClock {
+ public:
+  // Looks at every stream once and returns those that are stalled.
+  using Look = std::function<std::vector<StalledCall>()>;
+
+  // A write is cut when it has taken `timeout`, or a quarter longer. 0: none ever is.
+  WriteClock(Duration timeout, Look look);
+  ~WriteClock();
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether it has stopped.
+  bool Rest() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cut(std::vector<StalledCall> stalled) const;
+
+  const Duration timeout_;
+  const Look look_;
+
+  Mutex mutex_;
+  std::condition_variable_any stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace memod
