@@ -115,7 +115,7 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
-  const std::string state_type = origin.state_type;
+  const std::string_view state_type = origin.state_type;
   auto session = env_.sessions.Open(std::move(origin), std::move(peer), Clock::now());
   if (session.ok()) {
     Log(LogLevel::info, "session opened",
