@@ -1,12 +1,12 @@
 // The rules that hold here:
-//  1. A computation stores its answer only if flights_ still holds that very flight under its key.
+//  1. A computation stores its answer only if `flights` still holds that very flight under its key.
 //     Clear, Forget and Detach take flights out; a refresh, and a call from outside that finds a
 //     nested one, put a new one in place. bypass, no-store, methods that store nothing, and a
-//     second equal call that may not join are solo: in running_, never in flights_. So nothing
-//     begun before a clear or a change is ever seen after it.
+//     second equal call that may not join are solo: in `running`, never in `flights`. So nothing begun
+//     before a clear or a change is ever seen after it.
 //  2. Nothing foreign runs under mutex_. What is removed is kept in a local declared before the
 //     lock, and so is freed after it; waiters are told after it.
-//  3. Everybody in running_ has a waiter. A flight leaves running_ once, and whoever takes it out
+//  3. Everybody in `running` has a waiter. A flight leaves it once, and whoever takes it out
 //     tells its waiters: Complete, Abandon, Abort, or Leave of the last one.
 //  4. Whoever calls into a flight holds a reference, so that none is destroyed under mutex_.
 #include "memod/cache/memo_cache.h"
@@ -51,18 +51,23 @@ Outcome NotCached(const MemoizedMethod& method) {
 
 }  // namespace
 
-std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth, bool of_session) {
-  return std::shared_ptr<MemoCache>(new MemoCache(context, max_depth, of_session));
+MemoCache::MemoCache(Private, CacheContext& context, int max_depth, bool of_session)
+    : context_(context), max_depth_(max_depth), of_session_(of_session) {
+  context_.caches.fetch_add(1, std::memory_order_relaxed);
 }
 
-MemoCache::MemoCache(CacheContext& context, int max_depth, bool of_session)
-    : context_(context), max_depth_(max_depth), caches_(context, mutex_, of_session) {
-  context_.caches.fetch_add(1, std::memory_order_relaxed);
+std::shared_ptr<MemoCache> MemoCache::Make(CacheContext& context, int max_depth, bool of_session) {
+  return std::make_shared<MemoCache>(Private(), context, max_depth, of_session);
 }
 
 MemoCache::~MemoCache() {
   Detach();
   context_.caches.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void MemoCache::MakeContents() {
+  if (contents_ != nullptr) return;
+  contents_.reset(new Contents{{context_, mutex_, of_session_}, {}, {}});
 }
 
 // Calls
@@ -79,8 +84,10 @@ MemoCache::Result MemoCache::GetOrCompute(
   {
     MutexLock lock(mutex_);
     if (detached_ && call.parent == nullptr) return Detached{};
+    MakeContents();
     if (!detached_ && IsLookup(call.control)) {
-      if (const Answer* answer = caches_.Lookup(call.method, call.key, call.now, removed)) {
+      if (const Answer* answer =
+              contents_->caches.Lookup(call.method, call.key, call.now, removed)) {
         found = LruCache::Share(answer);
         age = AgeOf(*answer, call.now);
       } else if (call.control == Control::kOnlyIfCached) {
@@ -104,12 +111,13 @@ MemoCache::Result MemoCache::GetOrCompute(
 
 void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
   MutexLock lock(mutex_);
-  if (detached_) return;
+  if (detached_ || contents_ == nullptr) return;
+  MethodCaches& caches = contents_->caches;
   for (size_t i = 0; i < sought.size(); ++i) {
     if (i % MethodCaches::kAhead == 0) {
-      caches_.Prefetch(sought.subspan(i, std::min(MethodCaches::kAhead, sought.size() - i)));
+      caches.Prefetch(sought.subspan(i, std::min(MethodCaches::kAhead, sought.size() - i)));
     }
-    const Answer* answer = caches_.LookupHit(*sought[i].method, sought[i].key, now);
+    const Answer* answer = caches.LookupHit(*sought[i].method, sought[i].key, now);
     if (answer != nullptr && !tell(i, {*answer, AgeOf(*answer, now)})) return;
   }
 }
@@ -132,8 +140,8 @@ absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
   if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
     return nullptr;
   }
-  const auto it = flights_.find(call.key);
-  if (it == flights_.end()) return nullptr;
+  const auto it = contents_->flights.find(call.key);
+  if (it == contents_->flights.end()) return nullptr;
   Flight& flight = *it->second;
   if (flight.parent() != nullptr) {
     // Its answer may be an error of that chain alone: another flight takes its place.
@@ -147,7 +155,7 @@ absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
         absl::StrCat(call.method.name, ": ", waiting, " calls wait for this computation, limit ",
                      *context_.limits.max_waiters, " (compute.max_waiters)"));
   }
-  ++caches_.counters(call.method).coalesced;
+  ++contents_->caches.counters(call.method).coalesced;
   AddWaiter(flight, {call.waiter, CacheStatus::kCoalesced, call.session});
   return *StateOf(flight).position;
 }
@@ -159,18 +167,18 @@ std::shared_ptr<Flight> MemoCache::Start(const Call& call) {
   Flight::State& state = StateOf(*flight);
   AddWaiter(*flight,
             {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
-  state.position = running_.insert(running_.end(), flight);
+  state.position = contents_->running.insert(contents_->running.end(), flight);
   state.running = true;
   const bool refresh = call.control == Control::kRefresh;
   if (!counted || !call.method.policy.stores() || !(refresh || call.control == Control::kNone)) {
     return flight;
   }
-  const auto it = flights_.find(call.key);
-  if (it != flights_.end()) {
+  const auto it = contents_->flights.find(call.key);
+  if (it != contents_->flights.end()) {
     if (!refresh) return flight;
     MakeSolo(*it->second);  // it keeps its waiters and stores nothing
   }
-  flights_.emplace(flight->key(), flight.get());
+  contents_->flights.emplace(flight->key(), flight.get());
   state.joinable = true;
   return flight;
 }
@@ -191,9 +199,11 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
   Flight::Waiters waiters;
   absl::AnyInvocable<void()> untold;  // let go after the lock
   std::optional<Outcome> stale;
+  MethodCaches* caches = nullptr;
   bool enters = false;
   {
     MutexLock lock(mutex_);
+    caches = &contents_->caches;
     Flight::State& state = StateOf(flight);
     untold = std::exchange(state.on_cancel, nullptr);
     const double took = state.begun_at ? ToSeconds(now - *state.begun_at) : 0;
@@ -209,14 +219,14 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     if (good && !given_up && state.joinable) {
       const Answer::Ref stored =
           answer.ok() ? *answer : Answer::OfError(flight.key(), answer.status());
-      enters = caches_.Insert(flight.method_, stored, now, static_cast<float>(took), removed);
+      enters = caches->Insert(flight.method_, stored, now, static_cast<float>(took), removed);
     }
     if (!answer.ok() && !detached_) stale = FindStale(flight, answer.status(), now);
     waiters = End(flight);
   }
-  if (enters) caches_.EnterBudgets(flight.method_);
+  if (enters) caches->EnterBudgets(flight.method_);
   // Before the waiters are told: whoever has the answer sees the bounds hold.
-  caches_.Enforce(flight.method_, now);
+  caches->Enforce(flight.method_, now);
   for (const auto& waiting : waiters) {
     waiting.waiter->OnAnswer(stale ? *stale : Outcome{answer, waiting.status});
   }
@@ -226,7 +236,7 @@ std::optional<Outcome> MemoCache::FindStale(const Flight& flight, const absl::St
                                             Time now) const {
   // A bypass reads nothing.
   if (!absl::IsUnavailable(error) || !flight.counted_) return std::nullopt;
-  const Answer* answer = caches_.FindStale(flight.method_, flight.key(), now);
+  const Answer* answer = contents_->caches.FindStale(flight.method_, flight.key(), now);
   if (answer == nullptr) return std::nullopt;
   return Outcome{LruCache::Share(answer), CacheStatus::kStale, AgeOf(*answer, now)};
 }
@@ -282,7 +292,9 @@ void MemoCache::Abort(const Session* session, MakeError error) {
   Flight::Waiters aborted;
   {
     MutexLock lock(mutex_);
-    for (auto next = running_.begin(); next != running_.end();) {
+    if (contents_ == nullptr) return;
+    auto& running = contents_->running;
+    for (auto next = running.begin(); next != running.end();) {
       const auto here = next++;
       Flight::Waiters& waiters = StateOf(**here).waiters;
       const auto theirs = std::stable_partition(waiters.begin(), waiters.end(), [&](const auto& w) {
@@ -314,19 +326,19 @@ MemoCache::Cancelled MemoCache::Cancel(Flight& flight) {
 }
 
 Counters* MemoCache::CountersOf(const Flight& flight) {
-  return flight.counted_ && !detached_ ? &caches_.counters(flight.method_) : nullptr;
+  return flight.counted_ && !detached_ ? &contents_->caches.counters(flight.method_) : nullptr;
 }
 
 void MemoCache::MakeSolo(Flight& flight) {
   if (!std::exchange(StateOf(flight).joinable, false)) return;
-  flights_.erase(flight.key());
+  contents_->flights.erase(flight.key());
 }
 
 Flight::Waiters MemoCache::End(Flight& flight) {
   MakeSolo(flight);
   Flight::State& state = StateOf(flight);
   state.running = false;
-  running_.erase(state.position);
+  contents_->running.erase(state.position);
   Flight::Waiters waiters;
   waiters.swap(state.waiters);
   CountWaiters(-static_cast<int64_t>(waiters.size()));
@@ -346,7 +358,7 @@ void MemoCache::CountWaiters(int64_t change) {
 
 CacheInfo MemoCache::Info(const MemoizedMethod& method) const {
   MutexLock lock(mutex_);
-  return caches_.Info(method);
+  return contents_ == nullptr ? MethodCaches::InfoOfUnused(method) : contents_->caches.Info(method);
 }
 
 MemoCache::History MemoCache::GetHistory() const {
@@ -356,7 +368,8 @@ MemoCache::History MemoCache::GetHistory() const {
 
 MemoCache::History MemoCache::HistoryLocked() const {
   History history;
-  caches_.ForEachMethod([&](const MemoizedMethod& method, const CacheInfo& info) {
+  if (contents_ == nullptr) return history;
+  contents_->caches.ForEachMethod([&](const MemoizedMethod& method, const CacheInfo& info) {
     history.push_back({&method, info});
   });
   return history;
@@ -365,7 +378,8 @@ MemoCache::History MemoCache::HistoryLocked() const {
 std::optional<Duration> MemoCache::Age(const MemoizedMethod& method, const CacheKey& key,
                                        Time now) const {
   MutexLock lock(mutex_);
-  const Answer* answer = caches_.Peek(method, key, now);
+  if (contents_ == nullptr) return std::nullopt;
+  const Answer* answer = contents_->caches.Peek(method, key, now);
   if (answer == nullptr) return std::nullopt;
   return AgeOf(*answer, now);
 }
@@ -373,8 +387,10 @@ std::optional<Duration> MemoCache::Age(const MemoizedMethod& method, const Cache
 Receipt MemoCache::Forget(const MemoizedMethod& method, const CacheKey& key) {
   MethodCaches::Removed removed;
   MutexLock lock(mutex_);
-  if (const auto it = flights_.find(key); it != flights_.end()) MakeSolo(*it->second);
-  return caches_.Forget(method, key, removed);
+  if (contents_ == nullptr) return {};
+  auto& flights = contents_->flights;
+  if (const auto it = flights.find(key); it != flights.end()) MakeSolo(*it->second);
+  return contents_->caches.Forget(method, key, removed);
 }
 
 MemoCache::Released MemoCache::Clear(const MemoizedMethod* method) {
@@ -382,13 +398,21 @@ MemoCache::Released MemoCache::Clear(const MemoizedMethod* method) {
   MethodCaches::Garbage garbage;
   {
     MutexLock lock(mutex_);
-    released.receipt = caches_.Clear(method, garbage);
-    released.history = HistoryLocked();
-    for (auto& flight : running_) {
-      if (method == nullptr || &flight->method_ == method) MakeSolo(*flight);
-    }
+    if (contents_ == nullptr) return released;
+    released = ClearLocked(method, garbage);
   }
   Reap(std::move(garbage), released.receipt.bytes);
+  return released;
+}
+
+MemoCache::Released MemoCache::ClearLocked(const MemoizedMethod* method,
+                                           MethodCaches::Garbage& garbage) {
+  Released released;
+  released.receipt = contents_->caches.Clear(method, garbage);
+  released.history = HistoryLocked();
+  for (auto& flight : contents_->running) {
+    if (method == nullptr || &flight->method_ == method) MakeSolo(*flight);
+  }
   return released;
 }
 
@@ -400,14 +424,14 @@ void MemoCache::Reap(MethodCaches::Garbage garbage, int64_t bytes) {
 MemoCache::Released MemoCache::Detach() {
   Released released;
   MethodCaches::Garbage garbage;
+  MethodCaches* caches = nullptr;
   {
     MutexLock lock(mutex_);
-    if (std::exchange(detached_, true)) return released;
-    released.receipt = caches_.Clear(nullptr, garbage);
-    released.history = HistoryLocked();
-    for (auto& flight : running_) MakeSolo(*flight);
+    if (std::exchange(detached_, true) || contents_ == nullptr) return released;
+    caches = &contents_->caches;
+    released = ClearLocked(nullptr, garbage);
   }
-  caches_.LeaveBudgets();
+  caches->LeaveBudgets();
   Reap(std::move(garbage), released.receipt.bytes);
   return released;
 }

@@ -71,11 +71,16 @@ struct CacheCall {
 };
 
 class MemoCache : public std::enable_shared_from_this<MemoCache> {
+  struct Private {
+    explicit Private() = default;
+  };
+
  public:
   using Call = CacheCall;
 
   // `max_depth`: of nested calls; the first call has depth 1. `of_session`: see MethodCaches.
   static std::shared_ptr<MemoCache> Make(CacheContext& context, int max_depth, bool of_session);
+  MemoCache(Private, CacheContext& context, int max_depth, bool of_session);  // for Make
   ~MemoCache();
 
   struct Detached {};
@@ -141,7 +146,15 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
  private:
   friend class Flight;
 
-  MemoCache(CacheContext& context, int max_depth, bool of_session);
+  // What there is once anything was asked for. Until then a cache is small: there may be a million.
+  struct Contents {
+    MethodCaches caches;  // guarded by mutex_ as it says itself
+    // Those that may be joined and will store, by a key over their own bytes.
+    absl::flat_hash_map<CacheKey, Flight*, CacheKey::Hash> flights;
+    // Every flight that somebody waits for, those in the map and those by themselves.
+    std::list<std::shared_ptr<Flight>> running;
+  };
+  void MakeContents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The steps of GetOrCompute.
   absl::Status CheckChain(const Call& call) const;
@@ -181,17 +194,17 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   // Leaves to the reaper what held so many bytes.
   void Reap(MethodCaches::Garbage garbage, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   History HistoryLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // There are contents. `garbage` is to be reaped.
+  Released ClearLocked(const MemoizedMethod* method, MethodCaches::Garbage& garbage)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   CacheContext& context_;
   const int max_depth_;
-
-  mutable Mutex mutex_;
-  MethodCaches caches_;  // guarded by mutex_ as it says itself
-  // Those that may be joined and will store, by a key over their own bytes.
-  absl::flat_hash_map<CacheKey, Flight*, CacheKey::Hash> flights_ ABSL_GUARDED_BY(mutex_);
-  // Every flight that somebody waits for, those in the map and those by themselves.
-  std::list<std::shared_ptr<Flight>> running_ ABSL_GUARDED_BY(mutex_);
+  const bool of_session_;
   bool detached_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable Mutex mutex_;
+  // Null: nothing was asked for yet. Made once.
+  std::unique_ptr<Contents> contents_ ABSL_GUARDED_BY(mutex_) ABSL_PT_GUARDED_BY(mutex_);
 };
 
 }  // namespace memod

@@ -247,16 +247,13 @@ CacheInfo MethodCaches::InfoSince(const OfMethod& of, const Counters& since) {
   return {of.counters - since, of.method.bounds->max_entries, of.held.entries, of.held.bytes};
 }
 
-CacheInfo MethodCaches::Info(const MemoizedMethod& method) const {
-  const OfMethod* of = Find(method);
-  return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
-                       : InfoSince(*of, of->baseline);
+CacheInfo MethodCaches::InfoOfUnused(const MemoizedMethod& method) {
+  return {.counters = {}, .maxsize = method.bounds->max_entries};
 }
 
-CacheInfo MethodCaches::History(const MemoizedMethod& method) const {
+CacheInfo MethodCaches::Info(const MemoizedMethod& method) const {
   const OfMethod* of = Find(method);
-  return of == nullptr ? CacheInfo{.counters = {}, .maxsize = method.bounds->max_entries}
-                       : InfoSince(*of, Counters{});
+  return of == nullptr ? InfoOfUnused(method) : InfoSince(*of, of->baseline);
 }
 
 MethodCaches::OfMethod& MethodCaches::For(const MemoizedMethod& method) {

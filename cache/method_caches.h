@@ -66,9 +66,10 @@ class MethodCaches final : private Budget::Member {
   // that shares its cache: then every entry there is looked at.
   Receipt Clear(const MemoizedMethod* method, Garbage& garbage);
 
-  // Since the method was last cleared here, or ever.
+  // Of a method that was never asked for.
+  static CacheInfo InfoOfUnused(const MemoizedMethod& method);
+  // Since the method was last cleared here.
   CacheInfo Info(const MemoizedMethod& method) const;
-  CacheInfo History(const MemoizedMethod& method) const;
 
   Counters& counters(const MemoizedMethod& method) { return For(method).counters; }
   // Of every method used at all: `f(const MemoizedMethod&, const CacheInfo& history)`.

@@ -66,9 +66,15 @@ void Reaper::Drain() {
 }
 
 void Reaper::Reclaim(int64_t bytes) {
-  MutexLock lock(mutex_);
-  reclaimable_ += bytes;
-  if (reclaimable_ >= kWorthTrimming) changed_.notify_all();
+  bool worth_it = false;
+  {
+    MutexLock lock(mutex_);
+    const bool was_worth_it = reclaimable_ >= kWorthTrimming;
+    reclaimable_ += bytes;
+    // Told once: from then on the reaper only waits for the time.
+    worth_it = !was_worth_it && reclaimable_ >= kWorthTrimming;
+  }
+  if (worth_it) changed_.notify_all();
 }
 
 bool Reaper::Wait() {

@@ -13,10 +13,10 @@ namespace {
 
 constexpr size_t kHandleBytes = 32;
 constexpr size_t kIdBytes = 5;
-// What is about to be free when a session closes, beside its entries: mostly its stream's.
-constexpr int64_t kSessionBytes = 16 << 10;
+// What is about to be free when a session closes, beside its entries: its own, and each stream's.
+constexpr int64_t kSessionBytes = 512;
+constexpr int64_t kStreamBytes = 16 << 10;
 
-std::string NewHandle() { return absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)); }
 // Of a peer as gRPC says it, without the port: "ipv4:10.0.0.1". Whoever comes over a unix socket is
 // at one address.
 std::string_view AddressOf(std::string_view peer) {
@@ -24,7 +24,17 @@ std::string_view AddressOf(std::string_view peer) {
   return scheme == "ipv4" || scheme == "ipv6" ? peer.substr(0, peer.rfind(':')) : scheme;
 }
 
-std::string NewId() { return absl::BytesToHexString(RandomBytes(kIdBytes)); }
+template <typename Text>
+Text Fixed(const std::string& text) {
+  Text fixed;
+  std::copy_n(text.begin(), std::min(text.size(), fixed.text.size()), fixed.text.begin());
+  return fixed;
+}
+
+Session::Handle NewHandle() {
+  return Fixed<Session::Handle>(absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)));
+}
+Session::Id NewId() { return Fixed<Session::Id>(absl::BytesToHexString(RandomBytes(kIdBytes))); }
 
 // Destroyed on the reaper, and counted as long as it is really there.
 std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
@@ -36,7 +46,10 @@ std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
     CacheContext& context;
     Self self;
   };
-  if (self.instance == nullptr) return std::make_shared<const Self>(std::move(self));
+  if (self.instance == nullptr) {
+    static const auto empty = std::make_shared<const Self>();  // that of many
+    return self.metadata.empty() ? empty : std::make_shared<const Self>(std::move(self));
+  }
   context.instances.fetch_add(1, std::memory_order_relaxed);
   std::shared_ptr<Counted> counted(new Counted{context, std::move(self)});
   const Self* pointer = &counted->self;
@@ -48,14 +61,14 @@ std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
 
 }  // namespace
 
-Session::Session(SessionTable& table, std::string id, std::string handle, std::string peer,
-                 Time opened_at, std::shared_ptr<Incarnation> incarnation)
-    : table_(table),
-      id_(std::move(id)),
-      handle_(std::move(handle)),
-      peer_(std::move(peer)),
-      opened_at_(opened_at),
-      incarnation_(std::move(incarnation)) {}
+Session::Session(Opening opening)
+    : table_(opening.table),
+      mutex_(opening.mutex),
+      peer_(std::move(opening.peer)),
+      opened_at_(opening.opened_at),
+      handle_(opening.handle),
+      id_(opening.id),
+      incarnation_(std::move(opening.incarnation)) {}
 
 std::shared_ptr<Incarnation> Session::incarnation() const {
   MutexLock lock(mutex_);
@@ -79,8 +92,8 @@ SessionTable::SessionTable(CacheContext& context, const Limits& limits, OnClose 
     : context_(context),
       limits_(limits),
       on_close_(std::move(on_close)),
-      shared_(
-          new Incarnation({}, MemoCache::Make(context, limits.max_depth, /*of_session=*/false))) {}
+      shared_(std::make_shared<Incarnation>(
+          Origin(), MemoCache::Make(context, limits.max_depth, /*of_session=*/false))) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
@@ -110,7 +123,7 @@ absl::Status SessionTable::RoomLocked(std::string_view address) const {
                  *limits_.max_per_peer, "session.max_per_peer");
 }
 
-void SessionTable::CountPeer(const Session& session, int64_t change) {
+void SessionTable::CountAddress(const Session& session, int64_t change) {
   if (!limits_.max_per_peer) return;
   const auto it = by_address_.try_emplace(std::string(AddressOf(session.peer())), 0).first;
   it->second += change;
@@ -119,9 +132,9 @@ void SessionTable::CountPeer(const Session& session, int64_t change) {
 
 // Incarnations
 
-Origin SessionTable::MakeOrigin(std::string state_type, Self self,
+Origin SessionTable::MakeOrigin(std::string_view state_type, Self self,
                                 std::shared_ptr<const SharedKey> shared_key) {
-  return {std::move(state_type), OnReaper(context_, std::move(self)), std::move(shared_key)};
+  return {state_type, OnReaper(context_, std::move(self)), std::move(shared_key)};
 }
 
 std::optional<Origin> SessionTable::FindShared(const std::shared_ptr<const SharedKey>& key) const {
@@ -138,8 +151,8 @@ std::shared_ptr<Incarnation> SessionTable::Enter(Origin origin) {
     if (it != by_shared_key_.end()) incarnation = it->second.lock();
   }
   if (incarnation == nullptr) {
-    incarnation.reset(new Incarnation(
-        std::move(origin), MemoCache::Make(context_, limits_.max_depth, /*of_session=*/true)));
+    incarnation = std::make_shared<Incarnation>(
+        std::move(origin), MemoCache::Make(context_, limits_.max_depth, /*of_session=*/true));
     if (incarnation->shared_key != nullptr) {
       by_shared_key_.emplace(incarnation->shared_key, incarnation);
     }
@@ -166,21 +179,40 @@ int64_t SessionTable::CountSharing(const Session& session) const {
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::string peer,
                                                             Time now) {
+  const Session::Handle handle = NewHandle();
+  Part& part = parts_[PartOf(handle)];
+  Session::Id id = NewId();
   std::shared_ptr<Session> session;
   MutexLock lock(mutex_);
   if (absl::Status room = RoomLocked(AddressOf(peer)); !room.ok()) return room;
-  std::string id = NewId();
   while (by_id_.contains(id)) id = NewId();
-  // Not moved: what another incarnation takes the place of is let go after the lock.
-  session.reset(new Session(*this, id, NewHandle(), std::move(peer), now, Enter(origin)));
-  by_id_.emplace(std::move(id), session);
-  CountPeer(*session, 1);
+  session = std::make_shared<Session>(
+      Session::Opening{.table = *this,
+                       .mutex = part.mutex,
+                       .id = id,
+                       .handle = handle,
+                       .peer = AddPeer(std::move(peer)),
+                       .opened_at = now,
+                       // Not moved: what another takes the place of is let go after the lock.
+                       .incarnation = Enter(origin)});
+  by_id_.emplace(id, session);
+  CountAddress(*session, 1);
   Guarantee();
   // Within the same step: a Close that finds the session must find its handle, too.
-  Handles& handles = by_handle_[PartOf(session->handle())];
-  MutexLock handles_lock(handles.mutex);
-  handles.sessions.emplace(session->handle(), session);
+  MutexLock part_lock(part.mutex);
+  part.sessions.insert(session.get());
   return session;
+}
+
+std::shared_ptr<const std::string> SessionTable::AddPeer(std::string name) {
+  Peer& peer = peers_[name];
+  if (peer.sessions++ == 0) peer.name = std::make_shared<const std::string>(std::move(name));
+  return peer.name;
+}
+
+void SessionTable::RemovePeer(const std::string& name) {
+  const auto it = peers_.find(name);
+  if (--it->second.sessions == 0) peers_.erase(it);
 }
 
 void SessionTable::Guarantee() {
@@ -242,6 +274,7 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
       leases_.Grant(session, resume_window, now);
     }
   }
+  context_.reaper.Reclaim(kStreamBytes);
   CloseIf(session, reason, /*only_unheld=*/true);
 }
 
@@ -287,14 +320,15 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
       leases_.Revoke(*session);
     }
     receipt = Leave(*incarnation);
-    by_id_.erase(session->id());
-    CountPeer(*session, -1);
+    by_id_.erase(session->id_);
+    CountAddress(*session, -1);
+    RemovePeer(session->peer());
     Guarantee();
   }
   {
-    Handles& handles = by_handle_[PartOf(session->handle())];
-    MutexLock lock(handles.mutex);
-    handles.sessions.erase(session->handle());
+    Part& part = parts_[PartOf(session->handle_)];
+    MutexLock lock(part.mutex);
+    part.sessions.erase(session.get());
   }
   incarnation->cache->Abort(session.get(), &SessionClosed);
   for (const auto& weak : superseded) {
@@ -304,7 +338,7 @@ std::optional<Receipt> SessionTable::CloseIf(const std::shared_ptr<Session>& ses
   for (const Session::Hold& hold : holds) {
     if (const auto holder = hold.alive.lock()) holder->OnClosed(reason);
   }
-  context_.reaper.Reclaim(kSessionBytes);
+  context_.reaper.Reclaim(kSessionBytes + static_cast<int64_t>(holds.size()) * kStreamBytes);
   return receipt;
 }
 
@@ -313,10 +347,10 @@ void SessionTable::CloseAll(CloseReason reason) {
 }
 
 std::shared_ptr<Session> SessionTable::Find(std::string_view handle) const {
-  const Handles& handles = by_handle_[PartOf(handle)];
-  MutexLock lock(handles.mutex);
-  const auto it = handles.sessions.find(handle);
-  return it == handles.sessions.end() ? nullptr : it->second;
+  const Part& part = parts_[PartOf(handle)];
+  MutexLock lock(part.mutex);
+  const auto it = part.sessions.find(handle);
+  return it == part.sessions.end() ? nullptr : (*it)->shared_from_this();
 }
 
 std::shared_ptr<Session> SessionTable::FindById(std::string_view id) const {

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "memod/cache/lease.h"
 #include "memod/cache/memo_cache.h"
@@ -48,8 +48,9 @@ struct SharedKey {
 
 // What a session runs on, before it has anything to remember.
 struct Origin {
-  // Type of the state, as in "memo.examples.v1.SlowAdderState"; empty: no instance.
-  std::string state_type;
+  // Type of the state, as in "memo.examples.v1.SlowAdderState"; empty: no instance. A view of what
+  // outlives the table.
+  std::string_view state_type;
   // Also kept alive by each running computation, as a running method keeps `self`. Wherever its
   // last reference is dropped, it is destroyed on the context's reaper, never on a call's path.
   std::shared_ptr<const Self> self;
@@ -60,14 +61,14 @@ struct Origin {
 
 // What a session is between two changes of its state, or what all sessions are that have equal
 // state, where they share it. Immutable; the cache has its own mutex.
-struct Incarnation : Origin {
+struct Incarnation final : Origin {
+  Incarnation(Origin origin, std::shared_ptr<MemoCache> cache)
+      : Origin(std::move(origin)), cache(std::move(cache)) {}
+
   const std::shared_ptr<MemoCache> cache;
 
  private:
   friend class SessionTable;
-  Incarnation(Origin origin, std::shared_ptr<MemoCache> cache)
-      : Origin(std::move(origin)), cache(std::move(cache)) {}
-
   int64_t sessions_ = 0;  // that are on it; guarded by the table's mutex
 };
 
@@ -93,14 +94,36 @@ class Holder {
 
 class SessionTable;
 
+// Text of a length that is known: no allocation of its own, of which there would be a million.
+template <size_t kLength>
+struct FixedText {
+  std::array<char, kLength> text;
+  operator std::string_view() const { return {text.data(), kLength}; }
+};
+
 // Thread-safe. Its lease is granted and renewed by SessionTable.
 class Session final : public Lease, public std::enable_shared_from_this<Session> {
  public:
+  using Id = FixedText<10>;
+  using Handle = FixedText<43>;
+
+  // By SessionTable::Open alone.
+  struct Opening {
+    SessionTable& table;
+    Mutex& mutex;  // of the table's part
+    Id id;
+    Handle handle;
+    std::shared_ptr<const std::string> peer;
+    Time opened_at;
+    std::shared_ptr<Incarnation> incarnation;
+  };
+  explicit Session(Opening opening);
+
   // Public name, for logs and the admin endpoint.
-  const std::string& id() const { return id_; }
+  std::string id() const { return std::string(std::string_view(id_)); }
   // A secret: 256 random bits. Never logged.
-  const std::string& handle() const { return handle_; }
-  const std::string& peer() const { return peer_; }
+  std::string handle() const { return std::string(std::string_view(handle_)); }
+  const std::string& peer() const { return *peer_; }
   Time opened_at() const { return opened_at_; }
   // Its calls that wait, as those count them who let them in.
   std::atomic<int64_t>& calls_in_flight() { return calls_in_flight_; }
@@ -112,8 +135,6 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
 
  private:
   friend class SessionTable;
-  Session(SessionTable& table, std::string id, std::string handle, std::string peer, Time opened_at,
-          std::shared_ptr<Incarnation> incarnation);
   void OnLapsed() override ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct Hold {
@@ -123,12 +144,12 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   };
 
   SessionTable& table_;
-  const std::string id_;
-  const std::string handle_;
-  const std::string peer_;
+  Mutex& mutex_;  // that of many sessions: see SessionTable::Part
+  const std::shared_ptr<const std::string> peer_;
   const Time opened_at_;
   std::atomic<int64_t> calls_in_flight_{0};
-  mutable Mutex mutex_;
+  const Handle handle_;
+  const Id id_;
   std::shared_ptr<Incarnation> incarnation_ ABSL_GUARDED_BY(mutex_);  // null once closed
   // Caches of former states, where calls of this session may still wait; each once.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
@@ -165,7 +186,7 @@ class SessionTable {
   absl::Status CheckRoom(const std::string& peer) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For Open or Update.
-  Origin MakeOrigin(std::string state_type, Self self,
+  Origin MakeOrigin(std::string_view state_type, Self self,
                     std::shared_ptr<const SharedKey> shared_key = nullptr);
   // That of open sessions with this key; nullopt: there are none.
   std::optional<Origin> FindShared(const std::shared_ptr<const SharedKey>& key) const
@@ -237,12 +258,16 @@ class SessionTable {
   friend class Session;
   absl::Status RoomLocked(std::string_view address) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more, or one less, of this address.
-  void CountPeer(const Session& session, int64_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountAddress(const Session& session, int64_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more session is on what is returned.
   std::shared_ptr<Incarnation> Enter(Origin origin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One session less; of the last one, what it held is released.
   Receipt Leave(Incarnation& incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Guarantee() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One session more of this peer, and one less.
+  std::shared_ptr<const std::string> AddPeer(std::string name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RemovePeer(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // By the ids of methods.
   template <typename T>
@@ -263,27 +288,40 @@ class SessionTable {
   Leases leases_;
   std::atomic<int64_t> holders_{0};  // the sizes of all Session::holds_
 
-  // By handle, in parts, so that calls of different sessions do not wait for one another. The keys
-  // are the sessions' own handles.
-  struct HandleHash {
+  // The sessions by their handles, in parts, so that calls of different sessions do not wait for one
+  // another. Its mutex also guards what changes of each session.
+  struct ByHandle {
+    using is_transparent = void;
     size_t operator()(std::string_view handle) const { return SecretHash(handle); }
+    size_t operator()(const Session* session) const { return SecretHash(session->handle_); }
+    bool operator()(const Session* a, const Session* b) const { return a == b; }
+    bool operator()(const Session* a, std::string_view b) const { return a->handle_ == b; }
   };
-  struct alignas(64) Handles {
+  struct alignas(64) Part {
     mutable Mutex mutex;
-    absl::flat_hash_map<std::string_view, std::shared_ptr<Session>, HandleHash> sessions
-        ABSL_GUARDED_BY(mutex);
+    // Those in by_id_, which keeps them.
+    absl::flat_hash_set<Session*, ByHandle, ByHandle> sessions ABSL_GUARDED_BY(mutex);
   };
   // Any character of a handle will do, they are random; but for the last, which has fewer bits.
   static size_t PartOf(std::string_view handle) {
     return handle.empty() ? 0 : static_cast<unsigned char>(handle.front()) % kParts;
   }
   static constexpr size_t kParts = 64;
-  std::array<Handles, kParts> by_handle_;
+  std::array<Part, kParts> parts_;
 
-  // Lock order: mutex_, then a part's of by_handle_ or a session's, then that of leases_ or a budget's,
-  // then a cache's.
+  // Lock order: mutex_, then a part's, then that of leases_ or a budget's, then a cache's.
   mutable Mutex mutex_;
-  std::map<std::string, std::shared_ptr<Session>, std::less<>> by_id_ ABSL_GUARDED_BY(mutex_);
+  struct IdLess {
+    using is_transparent = void;
+    bool operator()(std::string_view a, std::string_view b) const { return a < b; }
+  };
+  absl::btree_map<Session::Id, std::shared_ptr<Session>, IdLess> by_id_ ABSL_GUARDED_BY(mutex_);
+  // Whoever opened sessions that are open: his name, once for all of them.
+  struct Peer {
+    std::shared_ptr<const std::string> name;
+    int64_t sessions = 0;
+  };
+  absl::flat_hash_map<std::string, Peer> peers_ ABSL_GUARDED_BY(mutex_);
   // How many of these there are at each address, if that is bounded.
   std::map<std::string, int64_t, std::less<>> by_address_ ABSL_GUARDED_BY(mutex_);
   // Those that sessions share. Weak: the sessions keep them.

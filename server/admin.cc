@@ -137,7 +137,7 @@ absl::Status Admin::ListSessions(const memo::v1::ListSessionsRequest& request,
     if (incarnation == nullptr) continue;  // closed meanwhile
     memo::v1::SessionInfo* info = response->add_sessions();
     info->set_session_id(session->id());
-    info->set_state_type(incarnation->state_type);
+    info->set_state_type(std::string(incarnation->state_type));
     info->set_peer(session->peer());
     info->set_holders(session->holders());
     info->set_leased(sessions_.leases().granted(*session));

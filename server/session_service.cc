@@ -137,7 +137,7 @@ absl::Status SessionService::CheckRoom(const CallbackServerContext& context) con
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
-  const std::string state_type = origin.state_type;
+  const std::string_view state_type = origin.state_type;
   auto session = env_.sessions.Open(std::move(origin), std::move(peer), Clock::now());
   if (session.ok()) {
     Log(LogLevel::info, "session opened",

@@ -1,4 +1,4 @@
-// What an entry takes, as the allocator sees it: bytes and allocations, never time.
+// What an entry and a session take, as the allocator sees it: bytes and allocations, never time.
 #include <malloc.h>
 #include <unistd.h>
 
@@ -15,6 +15,7 @@
 
 #include "gtest/gtest.h"
 #include "memod/cache/memo_cache.h"
+#include "memod/cache/session.h"
 
 namespace {
 
@@ -151,6 +152,26 @@ TEST_F(MemoryTest, WhatALargeCacheHeldIsTheSystemsAgain) {
   }
 }
 #endif
+
+// All that is the server's own of a leased session in which nothing was asked for yet. Of 64 parts,
+// whose indexes double between these.
+TEST(SessionMemoryTest, LeasedSessionTakesAtMost600Bytes) {
+  constexpr int64_t kFewestSessions = 50'000, kMostSessions = 130'000, kSessionStep = 1'000;
+  CacheContext context(std::nullopt);
+  SessionTable table(context, {.max_sessions = kMostSessions});
+  const int64_t before = bytes;
+  double most = 0;
+  for (int64_t n = 0; n < kMostSessions;) {
+    const auto session =
+        table.Open(table.MakeOrigin("a.State", {}), "ipv4:203.0.113.7:43210", Time());
+    ASSERT_TRUE(session.ok());
+    ASSERT_TRUE(table.Lease(**session, std::chrono::minutes(1), Time()).ok());
+    if (++n < kFewestSessions || n % kSessionStep != 0) continue;
+    most = std::max(most, static_cast<double>(bytes - before) / static_cast<double>(n));
+  }
+  std::printf("%.0f bytes\n", most);
+  EXPECT_LE(most, 600);
+}
 
 // The flight, what counts its references, its request, its place in the list; and the answer,
 // which is the entry.
