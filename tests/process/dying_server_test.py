@@ -139,25 +139,30 @@ class DyingServerTest(unittest.TestCase):
         threads, queue, callers = 2, 3, 20
         memod, admin = self.start(f"--compute.threads={threads}", f"--compute.queue={queue}")
         client = self.enterContext(memod.client())
-        fast = client.open(adder())
-        self.assertEqual(fast.call(CALCULATE, numbers(1, 2)).sum, 3)
-        session = client.open(adder(delay=1.5))
+        session, endless = client.open(adder()), client.open(adder(delay=3600))
+        self.assertEqual(session.call(CALCULATE, numbers(1, 2)).sum, 3)
+
+        def soon(what, **gauges):
+            eventually(what, lambda: gauges.items() <= memod.gauges(admin).items())
+
+        running = [endless.start(CALCULATE, numbers(n)) for n in range(threads)]
+        soon("every thread is busy", flights=threads, queued=0)
         calls = [session.start(CALCULATE, numbers(n, n)) for n in range(callers)]
-        full = {"queued": queue, "flights": threads + queue, "waiters": threads + queue}
-        eventually("it is full", lambda: full.items() <= memod.gauges(admin).items())
-        self.assertEqual(fast.cached(CALCULATE, numbers(1, 2)), "hit", "which needs no thread")
+        soon("it is full", queued=queue, flights=threads + queue, waiters=threads + queue)
+        self.assertEqual(session.cached(CALCULATE, numbers(1, 2)), "hit", "which needs no thread")
         with self.assertRaises(grpc.RpcError) as refused:
             client.open(adder())
         self.assertEqual(refused.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        endless.close()
+        for call in running:
+            self.assertEqual(metadata_of(call.exception())["memo-error"], "SESSION_CLOSED")
         answered = self.outcomes(calls, [2 * n for n in range(callers)])
-        self.assertEqual(answered, (threads + queue, callers - threads - queue))
+        self.assertEqual(answered, (queue, callers - queue))
         # Whoever was refused may ask again.
-        self.assertEqual(session.call(CALCULATE, numbers(3, 3)).sum, 6)
-        self.assertEqual(client.open(adder()).close().entries, 0)
-        idle = {"queued": 0, "flights": 0, "waiters": 0, "timers": 0, "builds": 0, "sessions": 2}
-        eventually("it is idle", lambda: idle.items() <= memod.gauges(admin).items())
+        for n in range(callers):
+            self.assertEqual(session.call(CALCULATE, numbers(n, n)).sum, 2 * n)
+        soon("it is idle", queued=0, flights=0, waiters=0, timers=0, builds=0, sessions=1)
         session.close()
-        fast.close()
         self.assert_nothing_is_left(memod, admin)
 
     def test_over_the_memory_budget(self):
