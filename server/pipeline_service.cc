@@ -45,13 +45,7 @@ int64_t PipelineService::unsent_bytes() const {
   return bytes;
 }
 
-std::vector<StalledCall> PipelineService::Stalled() {
-  std::vector<StalledCall> stalled;
-  for (const auto& stream : Streams()) {
-    if (auto call = stream->Stalled()) stalled.push_back(*std::move(call));
-  }
-  return stalled;
-}
+std::vector<StalledCall> PipelineService::Stalled() { return StalledOf(Streams()); }
 
 std::vector<std::shared_ptr<PipelineStream>> PipelineService::Streams() const {
   MutexLock lock(mutex_);

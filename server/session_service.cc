@@ -96,13 +96,7 @@ void SessionService::Drain() {
   for (const auto& stream : Streams()) stream->Drain();
 }
 
-std::vector<StalledCall> SessionService::Stalled() {
-  std::vector<StalledCall> stalled;
-  for (const auto& stream : Streams()) {
-    if (auto call = stream->Stalled()) stalled.push_back(*std::move(call));
-  }
-  return stalled;
-}
+std::vector<StalledCall> SessionService::Stalled() { return StalledOf(Streams()); }
 
 int64_t SessionService::streams() const {
   MutexLock lock(mutex_);

@@ -7,7 +7,9 @@
 
 #include <condition_variable>
 #include <functional>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -34,6 +36,16 @@ class WriteLooks {
   static constexpr int kNone = -1;
   int looks_ = kNone;
 };
+
+// Those of the streams whose clients do not read, as each says by Stalled().
+template <typename Streams>
+std::vector<StalledCall> StalledOf(const Streams& streams) {
+  std::vector<StalledCall> stalled;
+  for (const auto& stream : streams) {
+    if (std::optional<StalledCall> call = stream->Stalled()) stalled.push_back(*std::move(call));
+  }
+  return stalled;
+}
 
 class WriteClock {
  public:

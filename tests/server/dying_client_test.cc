@@ -56,9 +56,12 @@ class DyingClientTest : public ServerTest {
     wire->Set(Fault::kRefuse);  // and it does not come back
     died_at = Clock::now();
   }
+  void ExpectSoon(const std::string& in_full) {
+    EXPECT_TRUE(Soon([this] { return AliveInFull(); }, in_full));
+  }
   // What is left of it, and of all others.
   void ExpectSoonAfterDeath(const std::string& in_full) {
-    EXPECT_TRUE(Soon([this] { return AliveInFull(); }, in_full));
+    ExpectSoon(in_full);
     EXPECT_LT(Clock::now() - died_at, kReleasedWithin);
   }
   std::future<grpc::Status> UpdateDying(const std::string& handle) {
@@ -83,9 +86,9 @@ TEST_F(DyingClientTest, MidCall) {
   Opening opening(*dying_sessions, State("a"));
   Call call(dying, opening.handle(), Request("endless"));
   ASSERT_TRUE(lab.gate("endless").AwaitArrived());
-  EXPECT_EQ(AliveInFull(),
-            "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-            "reactors 2");
+  ExpectSoon(
+      "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
+      "reactors 2");
   Die();
   ExpectSoonAfterDeath("nothing");
   EXPECT_EQ(call.Wait().status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -134,9 +137,9 @@ TEST_F(DyingClientTest, MidFlightOnAStateThatItShares) {
   Call first(dying, opening.handle(), Request("slow"));
   ASSERT_TRUE(lab.gate("slow").AwaitArrived());
   Call& joined = Start(stays, "slow");
-  EXPECT_TRUE(Soon([this] { return AliveInFull(); },
-                   "sessions 2, instances 1, flights 1, holders 2, incarnations 1, waiters 2, "
-                   "timers 1, reactors 4"));
+  ExpectSoon(
+      "sessions 2, instances 1, flights 1, holders 2, incarnations 1, waiters 2, "
+      "timers 1, reactors 4");
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
@@ -152,9 +155,9 @@ TEST_F(DyingClientTest, WhileItsNextStateIsBeingMade) {
   EXPECT_EQ(Ask(opening.handle(), Request("x")).Words(), "miss a:x");
   auto update = UpdateDying(opening.handle());
   ASSERT_TRUE(lab.gate("next").AwaitArrived());
-  EXPECT_TRUE(Soon([this] { return AliveInFull(); },
-                   "sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1, "
-                   "builds 1"));
+  ExpectSoon(
+      "sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1, "
+      "builds 1");
   Die();
   ExpectSoonAfterDeath("builds 1");  // which foreign code makes, as long as it takes
   EXPECT_EQ(update.get().error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -181,8 +184,7 @@ TEST_F(DyingClientTest, WhileItsNextStateWaitsForAThread) {
   EXPECT_FALSE(update.get().ok());
   lab.gate("slow").Open();
   EXPECT_EQ(slow.Words(), "miss b:slow");
-  EXPECT_TRUE(Soon([this] { return AliveInFull(); },
-                   "sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1"));
+  ExpectSoon("sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1");
   EXPECT_EQ(lab.openings("next"), 0) << "nobody wanted it any more";
 }
 
@@ -224,8 +226,7 @@ TEST_F(DyingClientTest, WhileAnotherHoldsItsSession) {
   Holding other(*sessions, opening.handle());
   ASSERT_TRUE(other.Hold());
   EXPECT_EQ(Ask(opening.handle(), Request("x")).Words(), "miss a:x");
-  EXPECT_EQ(AliveInFull(),
-            "sessions 1, instances 1, entries 1, holders 2, leases 1, incarnations 1, reactors 2");
+  ExpectSoon("sessions 1, instances 1, entries 1, holders 2, leases 1, incarnations 1, reactors 2");
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, entries 1, holders 1, leases 1, incarnations 1, reactors 1");
@@ -241,9 +242,9 @@ TEST_F(DyingClientTest, WithCallsOnAPipeline) {
   ASSERT_TRUE(pipeline.Send(0, {"endless", "slow"}));
   ASSERT_TRUE(lab.gate("slow").AwaitArrived());
   ASSERT_TRUE(lab.gate("endless").AwaitArrived());
-  EXPECT_EQ(AliveInFull(),
-            "sessions 1, instances 1, flights 2, holders 1, incarnations 1, waiters 2, timers 2, "
-            "reactors 2");
+  ExpectSoon(
+      "sessions 1, instances 1, flights 2, holders 1, incarnations 1, waiters 2, timers 2, "
+      "reactors 2");
   Die();
   // Foreign code that heeds nothing keeps what it runs on.
   ExpectSoonAfterDeath("instances 1, flights 1, incarnations 1, timers 1");

@@ -55,6 +55,9 @@ TEST_F(LifecycleTest, ServingIsHealthyAsAWholeAndForEachHostedService) {
 
 TEST_F(LifecycleTest, DrainingLetsCallsEndTellsTheHoldersAndTurnsAwayNewSessions) {
   Serve();
+  ClientOptions once;
+  once.reconnect_timeout = std::chrono::milliseconds::zero();
+  client = Client::Connect(target(), once).value();
   std::promise<void> draining;
   std::promise<absl::Status> lost;
   SessionHandle session = Open("a", {.draining = [&] { draining.set_value(); },

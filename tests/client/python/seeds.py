@@ -8,7 +8,6 @@ from memo.examples.v1 import dataset_pb2, dataset_pb2_grpc, slow_adder_pb2, slow
 import memo
 
 CALCULATE = "/memo.examples.v1.SlowAdder/Calculate"
-NOTHING = {"sessions": 0, "instances": 0, "flights": 0, "entries": 0, "bytes": 0}
 
 
 def adder_state(delay=0.0):

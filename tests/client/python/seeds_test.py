@@ -10,7 +10,7 @@ import weakref
 
 from fixture import MemodTest
 from harness import SOURCE_DIR, eventually
-from seeds import CALCULATE, NOTHING, Dataset, SlowAdder
+from seeds import CALCULATE, Dataset, SlowAdder
 
 SHORT_LIVED = 20_000 // int(os.environ.get("MEMOD_TEST_SCALE", "1"))
 WEATHER = pathlib.Path(SOURCE_DIR, "tests/data/seattle-weather.csv").read_text()
