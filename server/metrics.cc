@@ -109,6 +109,10 @@ constexpr OfServer kOfServer[] = {
     {"memod_builds",
      "Openings of sessions, and changes of their state, that wait for an instance to be made.",
      &ServerGauges::builds},
+    {"memod_calls",
+     "Calls in flight, as server.max_calls bounds them: those that wait for a computation or pass "
+     "to an upstream.",
+     &ServerGauges::calls},
 };
 
 struct OfUpstream {

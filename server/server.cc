@@ -239,7 +239,7 @@ struct Server::Parts {
   Admin admin{
       sessions, methods, upstreams,
       [sources = GaugeSources{context, sessions, timeouts, pool, calls.calls, session_service,
-                              pipeline, incarnator}] { return ReadGauges(sources); },
+                              pipeline, incarnator, admission}] { return ReadGauges(sources); },
       memory};
   AdminService admin_service{admin};
   const std::vector<std::unique_ptr<grpc::Service>> data_reflection =

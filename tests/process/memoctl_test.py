@@ -19,7 +19,7 @@ POLICY = """max_entries max_entries_total max_entry_bytes ttl compute_timeout co
     typed cache key_metadata forward key_mode key_ignore answer_metadata negative
     stale_if_error""".split()
 GAUGES = """sessions instances flights entries bytes holders leases incarnations waiters timers
-    reactors queued unsent_bytes builds""".split()
+    reactors queued unsent_bytes builds calls""".split()
 RECEIPT = ["entries", "bytes", "compute_seconds"]
 SESSION = "session_id state_type peer age total sharing holders leased".split()
 CALL = "answer memo_cache memo_age seconds status message memo_error".split()
