@@ -110,8 +110,7 @@ constexpr OfServer kOfServer[] = {
      "Openings of sessions, and changes of their state, that wait for an instance to be made.",
      &ServerGauges::builds},
     {"memod_calls",
-     "Calls in flight, as server.max_calls bounds them: those that wait for a computation or pass "
-     "to an upstream.",
+     "Calls that wait for a computation or pass: as many as server.max_calls says at most.",
      &ServerGauges::calls},
 };
 

@@ -119,7 +119,7 @@ class MemoctlTest(unittest.TestCase):
 
         def counted(*scope):
             info = self.json("info", *scope)
-            self.keys(info, ["total", "methods", "gauges"])
+            self.keys(info, ["total", "methods", "gauges", "memory"])
             return [info["total"][name] for name in ("hits", "misses", "currsize")]
 
         self.assertEqual(counted(), [1, 3, 3])
