@@ -40,6 +40,15 @@ void Budget::Enforce(Time now) {
   }
 }
 
+void Budget::Shrink(int64_t charge, Time now) {
+  constexpr int kAtOnce = 1000;
+  for (bool more = true; more;) {
+    LruCache::Removed removed;  // freed after the lock
+    MutexLock lock(mutex_);
+    for (int i = 0; more && i < kAtOnce; ++i) more = used() > charge && EvictOne(now, removed);
+  }
+}
+
 bool Budget::EvictOne(Time now, LruCache::Removed& removed) {
   while (!by_oldest_.empty()) {
     const auto [recorded, member] = *by_oldest_.begin();

@@ -73,6 +73,9 @@ class Budget {
 
   // Evicts until used <= limit. Not under any cache's mutex.
   void Enforce(Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Evicts until no more than `charge` is used, or what is left is guaranteed; others may store and
+  // evict meanwhile. Nothing without a limit. Not under any cache's mutex.
+  void Shrink(int64_t charge, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   // Where a member is: among those that may lose their oldest entry, or, `spared`, apart.

@@ -22,6 +22,8 @@ struct CacheContext {
 
   const CacheLimits limits;
   Budget bytes;  // cache.max_bytes
+  // While it is not set, nothing new is remembered: the server is short of memory.
+  std::atomic<bool> storing{true};
   std::atomic<int64_t> entries{0};
   std::atomic<int64_t> caches{0};     // MemoCaches alive, those only a flight keeps included
   std::atomic<int64_t> flights{0};    // alive, those that nobody waits for included

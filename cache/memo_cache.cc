@@ -217,9 +217,13 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
     if (!answer.ok() && counters != nullptr && !given_up) ++counters->errors;
     const bool good = answer.ok() || IsRemembered(answer.status(), flight);
     if (good && !given_up && state.joinable) {
-      const Answer::Ref stored =
-          answer.ok() ? *answer : Answer::OfError(flight.key(), answer.status());
-      enters = caches->Insert(flight.method_, stored, now, static_cast<float>(took), removed);
+      if (context_.storing.load(std::memory_order_relaxed)) {
+        const Answer::Ref stored =
+            answer.ok() ? *answer : Answer::OfError(flight.key(), answer.status());
+        enters = caches->Insert(flight.method_, stored, now, static_cast<float>(took), removed);
+      } else {
+        caches->Forget(flight.method_, flight.key(), removed);  // what it would have replaced
+      }
     }
     if (!answer.ok() && !detached_) stale = FindStale(flight, answer.status(), now);
     waiters = End(flight);

@@ -14,8 +14,7 @@ namespace {
 // It has no hurry, and a hit has: one waits up to 5 ms for a CPU that frees at equal rights.
 constexpr int kNice = 10;
 
-// Trimming looks at all of the heap: not for less, and not more often.
-constexpr int64_t kWorthTrimming = 1 << 20;
+// Nor does it more often.
 constexpr Duration kBetweenTrims = std::chrono::milliseconds(250);
 
 // For the process: the index of a large cache is a mapping of its own, and no heap keeps more than

@@ -27,6 +27,8 @@ class Reaper {
   // Drops this reference on the reaper's thread.
   void Add(std::shared_ptr<const void> garbage) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Trimming looks at all of the heap: not for less.
+  static constexpr int64_t kWorthTrimming = 1 << 20;
   // About so many bytes are free by now, or will be by what was added. Once it is worth it, and
   // what was added is destroyed, the system gets its memory back: within half a second.
   void Reclaim(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -24,6 +24,22 @@ int64_t CountDescriptors() {
   return std::distance(begin(open), end(open)) - 1;  // but for the one that reads them
 }
 
+memo::v1::MemoryPressure PressureOf(MemoryPressure::Step step) {
+  switch (step) {
+    case MemoryPressure::Step::kNone:
+      return memo::v1::MEMORY_PRESSURE_NONE;
+    case MemoryPressure::Step::kEvicting:
+      return memo::v1::MEMORY_PRESSURE_EVICTING;
+    case MemoryPressure::Step::kNoSessions:
+      return memo::v1::MEMORY_PRESSURE_NO_NEW_SESSIONS;
+    case MemoryPressure::Step::kNoEntries:
+      return memo::v1::MEMORY_PRESSURE_NO_NEW_ENTRIES;
+    case MemoryPressure::Step::kNoCalls:
+      return memo::v1::MEMORY_PRESSURE_NO_CALLS;
+  }
+  return memo::v1::MEMORY_PRESSURE_UNSPECIFIED;
+}
+
 }  // namespace
 
 absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
@@ -35,6 +51,7 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
     methods = {*method};
   }
   *response->mutable_gauges() = gauges_();
+  ReportMemory(response);
   if (request.session_id().empty()) {
     const SessionTable::Totals totals = sessions_.GetTotals();
     ReportCacheInfo(
@@ -61,6 +78,7 @@ absl::Status Admin::GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest
 memo::v1::AdminServiceGetCacheInfoResponse Admin::History() const {
   memo::v1::AdminServiceGetCacheInfoResponse response;
   *response.mutable_gauges() = gauges_();
+  ReportMemory(&response);
   const SessionTable::Totals totals = sessions_.GetTotals();
   ReportCacheInfo(
       methods_.All(), [&](const Method& method) { return totals.History(method.memo); },
@@ -196,6 +214,14 @@ absl::StatusOr<std::shared_ptr<Session>> Admin::FindSession(const std::string& i
   auto session = sessions_.FindById(id);
   if (session == nullptr) return NoSessionOfId(id);
   return session;
+}
+
+void Admin::ReportMemory(memo::v1::AdminServiceGetCacheInfoResponse* response) const {
+  const auto limit = memory_.limit();
+  if (!limit) return;
+  response->mutable_memory()->set_used_bytes(memory_.used());
+  response->mutable_memory()->set_limit_bytes(*limit);
+  response->mutable_memory()->set_pressure(PressureOf(memory_.step()));
 }
 
 }  // namespace memod

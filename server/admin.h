@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "memo/v1/admin.pb.h"
 #include "memod/cache/session.h"
+#include "memod/server/memory_pressure.h"
 #include "memod/server/method_table.h"
 #include "memod/server/upstreams.h"
 
@@ -18,8 +19,12 @@ class Admin {
   using Gauges = std::function<memo::v1::ServerGauges()>;
   // All outlive it. `gauges` counts what is alive in the server, from any thread.
   Admin(SessionTable& sessions, const MethodTable& methods, const Upstreams& upstreams,
-        Gauges gauges)
-      : sessions_(sessions), methods_(methods), upstreams_(upstreams), gauges_(std::move(gauges)) {}
+        Gauges gauges, const MemoryPressure& memory)
+      : sessions_(sessions),
+        methods_(methods),
+        upstreams_(upstreams),
+        gauges_(std::move(gauges)),
+        memory_(memory) {}
 
   // As AdminService says. May take a while: it looks at every session.
   absl::Status GetCacheInfo(const memo::v1::AdminServiceGetCacheInfoRequest& request,
@@ -41,14 +46,17 @@ class Admin {
                            memo::v1::ListMethodsResponse* response) const;
   memo::v1::ListUpstreamsResponse ListUpstreams() const;
   memo::v1::GetDebugStateResponse GetDebugState() const;
+  const MemoryPressure& memory() const { return memory_; }
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> FindSession(const std::string& id) const;
+  void ReportMemory(memo::v1::AdminServiceGetCacheInfoResponse* response) const;
 
   SessionTable& sessions_;
   const MethodTable& methods_;
   const Upstreams& upstreams_;
   const Gauges gauges_;
+  const MemoryPressure& memory_;
 };
 
 }  // namespace memod

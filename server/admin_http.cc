@@ -121,7 +121,13 @@ void GetUpstreams(Admin& admin, const Request& request, Response& response) {
 
 // For probes, which look at the code, and for people.
 void GetReadiness(Admin& admin, bool ready, Response& response) {
+  const MemoryPressure& memory = admin.memory();
+  ready = ready && memory.step() < MemoryPressure::Step::kNoCalls;
   std::string text = ready ? "ok" : "not ready";
+  if (memory.step() > MemoryPressure::Step::kNone) {
+    absl::StrAppend(&text, "\nmemory: ", MemoryPressure::Name(memory.step()), ", ", memory.used(),
+                    " of ", *memory.limit(), " bytes are in use");
+  }
   const memo::v1::ListUpstreamsResponse upstreams = admin.ListUpstreams();
   for (const auto& upstream : upstreams.upstreams()) {
     absl::StrAppend(&text, "\nupstream ", upstream.name(), ": ", upstream.connected() ? "" : "not ",

@@ -6,8 +6,12 @@
 //   /upstreams                               JSON, as AdminService.ListUpstreams
 //   /metrics                                 what was counted, for Prometheus
 //   /livez                                   200 as long as the process serves
-//   /readyz                                  200; 503 before it serves and once it is stopping; a
-//                                            line for each upstream, connected or not
+//   /readyz                                  200; 503 before it serves, once it is stopping, and while
+//                                            there is no memory for calls; a line for memory where it
+//                                            is short, and for each upstream, connected or not
+//
+// Short of memory memod stays ready as long as it takes calls. Before that it turns away new sessions
+// alone, and says so: who fronts a service may have none, and his calls are well answered here.
 //
 // An upstream that is down leaves memod ready: it still answers what it remembers, what it hosts and
 // what other upstreams compute, and so do all its replicas, none of which would be left. Who wants

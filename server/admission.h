@@ -1,5 +1,5 @@
-// Which calls are let in: how many may be in flight at once, in all and of one session; and with how
-// much metadata, which CheckMetadata looks at.
+// Which calls are let in: how many may be in flight at once, in all and of one session; with how much
+// metadata, which CheckMetadata looks at; and none at all when memory is short.
 //
 // A call that is answered from memory at once takes no place: what is counted are those that wait for
 // a computation, of a pipeline each by itself, and those that pass to an upstream. Thread-safe.
@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "memod/cache/session.h"
+#include "memod/server/memory_pressure.h"
 
 namespace memod {
 
@@ -24,7 +25,13 @@ class Admission {
     std::optional<int64_t> max_session_calls;  // session.max_calls
     int64_t max_metadata_bytes;                // server.max_metadata_bytes
   };
-  explicit Admission(const Limits& limits) : limits_(limits) {}
+  // `memory` outlives it.
+  Admission(const MemoryPressure& memory, const Limits& limits)
+      : memory_(memory), limits_(limits) {}
+
+  // Of every call, before anything is done for it. RESOURCE_EXHAUSTED: there is no memory for calls
+  // (memo-error: LIMIT).
+  absl::Status Check() const { return memory_.Check(MemoryPressure::Step::kNoCalls); }
 
   // A call's place among those in flight, given back when it is destroyed or assigned. To be given
   // back before the caller is answered, so that his next call finds it free.
@@ -53,6 +60,7 @@ class Admission {
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
  private:
+  const MemoryPressure& memory_;
   const Limits limits_;
   std::atomic<int64_t> in_flight_{0};
 };

@@ -113,6 +113,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
 
   absl::StatusOr<Dispatcher::Answered> Dispatch(CallService::Shared& shared, const Method& method,
                                                 const ByteBuffer& request) {
+    if (absl::Status admitted = shared.admission.Check(); !admitted.ok()) return admitted;
     absl::StatusOr<Control> control = ControlOf(*context_);
     if (!control.ok()) return control.status();
     const absl::Status metadata =

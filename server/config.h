@@ -101,6 +101,7 @@ struct Config {
     int64_t max_request_bytes = int64_t{4} << 20;
     int64_t max_metadata_bytes = int64_t{8} << 10;
     std::optional<int64_t> max_calls = 100'000;  // nullopt: unbounded; so below
+    std::optional<int64_t> max_memory = 0;       // 0: that of the cgroup, if it has any
     Duration keepalive_time = std::chrono::seconds(10);
     Duration keepalive_timeout = std::chrono::seconds(3);
     Duration write_timeout = std::chrono::seconds(30);  // 0: none

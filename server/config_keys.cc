@@ -286,6 +286,10 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "most metadata of a call: names, values and 32 bytes for each"),
       ServerKey("server.max_calls", &C::server, &C::Server::max_calls, Many(), "100000",
                 "most calls in flight at once: those that wait, and those that pass"),
+      ServerKey("server.max_memory", &C::server, &C::Server::max_memory,
+                Or("unbounded", CacheSize()), "0",
+                "memory of the process, close to which less and less is taken on; 0: the limit of "
+                "its cgroup, if it has one"),
       ServerKey("server.keepalive_time", &C::server, &C::Server::keepalive_time, Keepalive(), "10s",
                 "ping a client that has been silent this long"),
       ServerKey("server.keepalive_timeout", &C::server, &C::Server::keepalive_timeout, Keepalive(),

@@ -21,6 +21,7 @@ memo::v1::ServerGauges ReadGauges(const GaugeSources& sources) {
   gauges.set_reactors(sources.calls.count() + sources.session_service.streams());
   gauges.set_unsent_bytes(sources.pipelines.unsent_bytes());
   gauges.set_builds(sources.incarnator.clients());
+  gauges.set_calls(sources.admission.in_flight());
   gauges.set_bytes(sources.context.bytes.used());
   gauges.set_entries(Value(sources.context.entries));
   return gauges;

@@ -3,6 +3,7 @@
 
 #include "memo/v1/admin.pb.h"
 #include "memod/cache/session.h"
+#include "memod/server/admission.h"
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/compute_pool.h"
 #include "memod/server/compute_timeouts.h"
@@ -22,6 +23,7 @@ struct GaugeSources {
   const SessionService& session_service;
   const PipelineService& pipelines;
   const Incarnator& incarnator;
+  const Admission& admission;
 };
 
 // Each is what it was at some moment within the call. May take a while: it looks at every pipeline.

@@ -109,6 +109,9 @@ constexpr OfServer kOfServer[] = {
     {"memod_builds",
      "Openings of sessions, and changes of their state, that wait for an instance to be made.",
      &ServerGauges::builds},
+    {"memod_calls",
+     "Calls that wait for a computation or pass: as many as server.max_calls says at most.",
+     &ServerGauges::calls},
 };
 
 struct OfUpstream {
@@ -169,6 +172,17 @@ std::string MetricsText(const memo::v1::AdminServiceGetCacheInfoResponse& histor
   for (const OfServer& of : kOfServer) {
     families.push_back(
         Gauge(of.name, of.help, static_cast<double>((history.gauges().*of.value)())));
+  }
+  if (history.has_memory()) {
+    const memo::v1::MemoryInfo& memory = history.memory();
+    families.push_back(Gauge("memod_memory_used_bytes", "Memory in use, as server.max_memory says.",
+                             static_cast<double>(memory.used_bytes())));
+    families.push_back(
+        Gauge("memod_memory_limit_bytes", "Its limit.", static_cast<double>(memory.limit_bytes())));
+    families.push_back(Gauge("memod_memory_pressure",
+                             "0: none; 1: entries are evicted; 2: no new sessions; 3: no new "
+                             "entries; 4: no calls. Each includes those before it.",
+                             memory.pressure() - memo::v1::MEMORY_PRESSURE_NONE));
   }
   families.push_back(Gauge("memod_build_info", "Always 1; the version of memod.", 1,
                            {{"version", MEMOD_VERSION}}));

@@ -242,7 +242,8 @@ void PipelineStream::AnswerHits() {
   int64_t room = 0;
   {
     MutexLock lock(mutex_);
-    if (!draining_) room = env_.max_unsent_bytes - static_cast<int64_t>(unsent_bytes_);
+    if (!draining_ && env_.admission.Check().ok())
+      room = env_.max_unsent_bytes - static_cast<int64_t>(unsent_bytes_);
   }
   size_t next = 0;  // of seekers_; those before it have been looked for
   const auto not_found_until = [&](size_t index) {
@@ -307,6 +308,7 @@ void PipelineStream::Begin(const pipeline::Call& call) {
 }
 
 absl::Status PipelineStream::Check(const pipeline::Call& call) const {
+  if (absl::Status admitted = env_.admission.Check(); !admitted.ok()) return admitted;
   const Bound* bound = BoundTo(call);
   if (bound == nullptr || (bound->method == nullptr && bound->unknown.empty())) {
     return BadRequest(absl::StrCat("no method is bound to ", call.method,

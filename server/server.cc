@@ -29,6 +29,7 @@
 #include "memod/server/incarnator.h"
 #include "memod/server/lease_clock.h"
 #include "memod/server/logging.h"
+#include "memod/server/memory_pressure.h"
 #include "memod/server/message_key.h"
 #include "memod/server/method_policies.h"
 #include "memod/server/pipeline_service.h"
@@ -36,6 +37,7 @@
 #include "memod/server/pulse.h"
 #include "memod/server/reflection.h"
 #include "memod/server/session_service.h"
+#include "memod/server/system_memory.h"
 #include "memod/server/tls.h"
 #include "memod/server/upstream_messages.h"
 #include "memod/server/upstream_method.h"
@@ -136,6 +138,12 @@ std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::unique_ptr<Lis
   return tls == nullptr ? grpc::InsecureServerCredentials() : tls->credentials();
 }
 
+std::optional<MemorySource> MakeMemorySource(const Config& config, Server::UsedMemory used) {
+  auto source = SystemMemory(config.server.max_memory);
+  if (source && used) source->used = std::move(used);
+  return source;
+}
+
 absl::Status CannotListen(const std::string& key, const std::string& address) {
   return absl::UnavailableError(
       absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
@@ -165,7 +173,8 @@ void TellHealth(const Upstream& upstream, grpc::HealthCheckServiceInterface& hea
 
 // In the order in which they are built on one another.
 struct Server::Parts {
-  Parts(const Config& c, const Registry& r) : config(c), registry(r) {}
+  Parts(const Config& c, const Registry& r, UsedMemory used_memory)
+      : config(c), registry(r), memory_source(MakeMemorySource(config, std::move(used_memory))) {}
 
   absl::Status ReadTls();
   absl::Status AddMethods();
@@ -173,13 +182,20 @@ struct Server::Parts {
   absl::Status StartData();
   absl::Status StartAdmin();
 
+  // Entries are evicted only where they are bounded.
+  std::optional<int64_t> MaxBytes() const {
+    if (!memory_source) return config.cache.max_bytes;
+    return std::min(config.cache.max_bytes.value_or(memory_source->limit), memory_source->limit);
+  }
+
   Config config;  // constant once the methods are added
   const Registry& registry;
+  const std::optional<MemorySource> memory_source;
 
   std::unique_ptr<ListenerTls> tls, admin_tls;  // null: plaintext
   MethodTable methods;
   CacheContext context{
-      config.cache.max_bytes,
+      MaxBytes(),
       {.max_session_bytes = config.session.max_bytes, .max_waiters = config.compute.max_waiters}};
   SessionTable sessions{context,
                         {.max_sessions = config.session.max,
@@ -187,9 +203,11 @@ struct Server::Parts {
                          .max_depth = config.compute.max_depth,
                          .guaranteed_bytes = config.session.guaranteed_bytes},
                         SessionService::LogClosed};
+  MemoryPressure memory{memory_source, context};
   LeaseClock lease_clock{sessions.leases()};
   ComputeTimeouts timeouts;
-  Admission admission{{.max_calls = config.server.max_calls,
+  Admission admission{memory,
+                      {.max_calls = config.server.max_calls,
                        .max_session_calls = config.session.max_calls,
                        .max_metadata_bytes = config.server.max_metadata_bytes}};
   Dispatcher dispatcher{sessions, methods, timeouts, admission};
@@ -212,7 +230,8 @@ struct Server::Parts {
        config.session.metadata,
        {sessions, config.session.resume_window, config.session.heartbeat_timeout},
        config.session.max_ttl,
-       admission}};
+       admission,
+       memory}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
@@ -220,7 +239,8 @@ struct Server::Parts {
   Admin admin{
       sessions, methods, upstreams,
       [sources = GaugeSources{context, sessions, timeouts, pool, calls.calls, session_service,
-                              pipeline, incarnator}] { return ReadGauges(sources); }};
+                              pipeline, incarnator, admission}] { return ReadGauges(sources); },
+      memory};
   AdminService admin_service{admin};
   const std::vector<std::unique_ptr<grpc::Service>> data_reflection =
       MakeReflection([own = ReflectionSource{OwnServices(registry), CompiledInFiles()}, this] {
@@ -234,6 +254,7 @@ struct Server::Parts {
       });
 
   Pulse pulse;
+  MemoryWatch memory_watch{memory};
   std::atomic<bool> ready{false};
   int port = 0;
   int admin_port = 0;
@@ -370,8 +391,10 @@ absl::Status Server::Check(const Config& config, const Registry& registry) {
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
-                                                      const Registry& registry) {
-  std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(config, registry)));
+                                                      const Registry& registry,
+                                                      UsedMemory used_memory) {
+  std::unique_ptr<Server> server(
+      new Server(std::make_unique<Parts>(config, registry, std::move(used_memory))));
   Parts& parts = *server->parts_;
   if (absl::Status status = parts.ReadTls(); !status.ok()) return status;
   if (absl::Status status = parts.AddMethods(); !status.ok()) return status;

@@ -5,7 +5,10 @@
 //   admin HTTP   a page, /cache_info, /sessions, /methods, /metrics, probes (admin_http.h)
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "memod/server/config.h"
@@ -21,8 +24,11 @@ class Server {
   // Serves when this returns. `registry` outlives the server.
   // INVALID_ARGUMENT: as Check says.
   // UNAVAILABLE: an address cannot be listened on; which, and why.
+  // `used_memory`, for tests: how much memory is in use, in place of what the kernel says.
+  using UsedMemory = std::function<std::optional<int64_t>()>;
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config,
-                                                       const Registry& registry);
+                                                       const Registry& registry,
+                                                       UsedMemory used_memory = nullptr);
   // Stops without waiting for calls, but for hosted code that is running.
   ~Server();
 

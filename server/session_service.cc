@@ -125,9 +125,10 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
 }
 
 absl::Status SessionService::CheckRoom(const CallbackServerContext& context) const {
-  const absl::Status metadata =
-      CheckMetadata(context.client_metadata(), env_.admission.max_metadata_bytes());
-  return metadata.ok() ? env_.sessions.CheckRoom(context.peer()) : metadata;
+  absl::Status status = env_.memory.Check(MemoryPressure::Step::kNoSessions);
+  if (!status.ok()) return status;
+  status = CheckMetadata(context.client_metadata(), env_.admission.max_metadata_bytes());
+  return status.ok() ? env_.sessions.CheckRoom(context.peer()) : status;
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
@@ -217,6 +218,7 @@ ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
 ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
                                                 const memo::v1::UpdateStateRequest* request,
                                                 memo::v1::UpdateStateResponse* response) {
+  if (absl::Status status = env_.admission.Check(); !status.ok()) return Reply(context, status);
   auto session = SessionOf(*context);
   if (!session.ok()) return Reply(context, session.status());
   const auto incarnation = (*session)->incarnation();

@@ -28,6 +28,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     HolderStream::Environment holding;
     Duration max_ttl;
     const Admission& admission;
+    const MemoryPressure& memory;
   };
 
   explicit SessionService(Environment environment) : env_(std::move(environment)) {}

@@ -112,9 +112,11 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
 absl::StatusOr<Admission::Place> AdmitPass(Admission& admission,
                                            const grpc::CallbackServerContext& context) {
-  const absl::Status metadata =
-      CheckMetadata(context.client_metadata(), admission.max_metadata_bytes());
-  if (!metadata.ok()) return metadata;
+  absl::Status admitted = admission.Check();
+  if (admitted.ok()) {
+    admitted = CheckMetadata(context.client_metadata(), admission.max_metadata_bytes());
+  }
+  if (!admitted.ok()) return admitted;
   return admission.Enter(nullptr);
 }
 

@@ -1,7 +1,10 @@
 #include "memod/client/memoctl/commands.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "memo/json.h"
@@ -38,6 +41,18 @@ void AddInfoRow(Table& table, const std::string& name, const CacheInfo& info) {
                 HumanSeconds(info.compute_seconds_saved())});
 }
 
+// Empty where there is no limit.
+std::string MemoryText(const memo::v1::AdminServiceGetCacheInfoResponse& response) {
+  if (!response.has_memory()) return "";
+  const memo::v1::MemoryInfo& memory = response.memory();
+  // As in "no new sessions", of MEMORY_PRESSURE_NO_NEW_SESSIONS.
+  std::string pressure = memo::v1::MemoryPressure_Name(memory.pressure());
+  pressure = absl::AsciiStrToLower(pressure.substr(sizeof("MEMORY_PRESSURE_") - 1));
+  std::replace(pressure.begin(), pressure.end(), '_', ' ');
+  return absl::StrCat("memory: ", HumanBytes(memory.used_bytes()), " of ",
+                      HumanBytes(memory.limit_bytes()), ", pressure: ", pressure, "\n");
+}
+
 std::string InfoText(const memo::v1::AdminServiceGetCacheInfoResponse& response) {
   Table table({{"METHOD"},
                {"HITS", Align::kRight},
@@ -55,7 +70,8 @@ std::string InfoText(const memo::v1::AdminServiceGetCacheInfoResponse& response)
                       total.evictions(), ", expirations ", total.expirations(), ", too large ",
                       total.too_large(), "\nserver: sessions ", gauges.sessions(), ", instances ",
                       gauges.instances(), ", flights ", gauges.flights(), ", entries ",
-                      gauges.entries(), ", bytes ", HumanBytes(gauges.bytes()), "\n");
+                      gauges.entries(), ", bytes ", HumanBytes(gauges.bytes()), "\n",
+                      MemoryText(response));
 }
 
 std::string SessionsText(const memo::v1::ListSessionsResponse& response) {

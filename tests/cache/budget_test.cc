@@ -212,6 +212,96 @@ TEST_F(MaxBytesTest, CloseGivesBack) {
   EXPECT_EQ(GetV(t_, m_, "c"), "hit v");
 }
 
+TEST_F(MaxBytesTest, ShrinkEvictsTheLeastRecentlyUsedDownToWhatItIsTold) {
+  GetV(s_, m_, "a");
+  GetV(t_, m_, "b");
+  GetV(s_, n_, "c");
+  GetV(s_, m_, "a");
+  context_.bytes.Shrink(3 * ChargeOf("k", "v"), now_);
+  EXPECT_EQ(context_.entries, 3) << "no more than that is used";
+  context_.bytes.Shrink(3 * ChargeOf("k", "v") - 1, now_);
+  EXPECT_EQ(Info(t_, m_).counters.evictions, 1);
+  context_.bytes.Shrink(ChargeOf("k", "v"), now_);
+  EXPECT_EQ(Info(s_, n_).counters.evictions, 1);
+  EXPECT_EQ(GetV(s_, m_, "a"), "hit v");
+  context_.bytes.Shrink(0, now_);
+  EXPECT_EQ(context_.bytes.used(), 0);
+  GetV(t_, m_, "b");
+  EXPECT_EQ(GetV(t_, m_, "b"), "hit v") << "the bound is as it was";
+}
+
+TEST_F(MaxBytesTest, ShrinkLeavesWhatIsGuaranteed) {
+  context_.bytes.Guarantee(ChargeOf("k", "v"));
+  GetV(s_, m_, "a");
+  GetV(t_, m_, "b");
+  GetV(t_, m_, "c");
+  context_.bytes.Shrink(0, now_);
+  EXPECT_EQ(GetV(s_, m_, "a"), "hit v");
+  EXPECT_EQ(GetV(t_, m_, "c"), "hit v");
+  EXPECT_EQ(context_.entries, 2);
+}
+
+// session.max_bytes
+
+class SessionBytesTest : public CacheTest {
+ protected:
+  SessionBytesTest() : CacheTest(std::nullopt, {}, {.max_session_bytes = 3 * ChargeOf("k", "v")}) {}
+  std::string GetV(const SessionPtr& session, const MemoizedMethod& method, const char* request) {
+    Caller& caller = Call(session, method, request);
+    if (caller.computes()) Finish(caller, "v");
+    Advance(seconds(1));
+    return caller.heard();
+  }
+  const MemoizedMethod &m_ = Method(), &n_ = Method();
+};
+
+TEST_F(SessionBytesTest, EvictsTheSessionsOwnOverAllItsMethods) {
+  const SessionPtr s = Open(), t = Open();
+  GetV(t, m_, "a");
+  GetV(s, m_, "a");
+  GetV(s, n_, "b");
+  GetV(s, m_, "c");
+  EXPECT_EQ(Info(s, m_).currsize + Info(s, n_).currsize, 3) << "at the bound";
+  GetV(s, m_, "a");
+  GetV(s, m_, "d");
+  EXPECT_EQ(Counts(Info(s, n_)), "misses 1, computations 1, evictions 1, currsize 0");
+  GetV(s, n_, "e");
+  EXPECT_EQ(Counts(Info(s, m_)), "hits 1, misses 3, computations 3, evictions 1, currsize 2");
+  EXPECT_EQ(GetV(s, m_, "a"), "hit v") << "c was less recent";
+  EXPECT_EQ(GetV(t, m_, "a"), "hit v") << "another session's";
+}
+
+TEST_F(SessionBytesTest, AnswerBeyondTheBoundIsDeliveredCountedAndEvictsNothing) {
+  const SessionPtr s = Open();
+  GetV(s, m_, "a");
+  std::string fits;
+  while (ChargeOf("b", fits + "x") <= 3 * ChargeOf("k", "v")) fits += "x";
+  const std::string too_large = fits + "x";
+  Caller& large = Call(s, m_, "b");
+  Finish(large, too_large);
+  EXPECT_EQ(large.heard(), "miss " + too_large);
+  EXPECT_EQ(Info(s, m_).counters.too_large, 1);
+  EXPECT_EQ(GetV(s, m_, "a"), "hit v");
+  Finish(Call(s, m_, "b"), fits);
+  EXPECT_EQ(Info(s, m_).currsize, 1);
+  EXPECT_EQ(context_.bytes.used(), ChargeOf("b", fits));
+}
+
+TEST_F(SessionBytesTest, IsOfAStateWhereSessionsShareIt) {
+  const SessionPtr s = OpenShared("a"), t = OpenShared("a");
+  for (const char* key : {"a", "b"}) GetV(s, m_, key);
+  for (const char* key : {"c", "d"}) GetV(t, m_, key);
+  EXPECT_EQ(Info(s, m_).currsize, 3);
+  EXPECT_EQ(GetV(t, m_, "b"), "hit v");
+}
+
+TEST_F(SessionBytesTest, IsNotOfWhatAllShare) {
+  const SessionPtr s = Open();
+  const auto& shared = Method({.scope = Scope::kServer});
+  for (const char* key : {"a", "b", "c", "d"}) GetV(s, shared, key);
+  EXPECT_EQ(GetV(nullptr, shared, "a"), "hit v");
+}
+
 // The budget by itself
 
 struct FakeMember final : Budget::Member {

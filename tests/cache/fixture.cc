@@ -81,8 +81,9 @@ struct CacheTest::Instance {
   std::atomic<int>& alive;
 };
 
-CacheTest::CacheTest(std::optional<int64_t> max_bytes, const SessionTable::Limits& limits)
-    : context_(max_bytes) {
+CacheTest::CacheTest(std::optional<int64_t> max_bytes, const SessionTable::Limits& limits,
+                     const CacheLimits& of_caches)
+    : context_(max_bytes, of_caches) {
   table_.emplace(context_, limits,
                  [this](const Session& session, CloseReason reason, const Receipt& receipt) {
                    ++closed_;

@@ -71,7 +71,7 @@ class CacheTest : public ::testing::Test {
   using SessionPtr = std::shared_ptr<Session>;
 
   explicit CacheTest(std::optional<int64_t> max_bytes = std::nullopt,
-                     const SessionTable::Limits& limits = {});
+                     const SessionTable::Limits& limits = {}, const CacheLimits& of_caches = {});
   // Sessions, flights, instances, bytes and entries: all back to zero, and everybody was answered.
   void TearDown() override;
 

@@ -121,6 +121,25 @@ TEST_F(MemoCacheTest, FailedRefreshLeavesTheOldAnswer) {
   EXPECT_EQ(Get(s_, m, "k"), "hit =k");
 }
 
+// What is short of memory remembers nothing new; and nothing that is older than an answer given.
+TEST_F(MemoCacheTest, WhileNothingIsStoredWhatARefreshWouldReplaceGoes) {
+  const auto& m = Method();
+  for (const char* key : {"k", "old"}) Get(s_, m, key);
+  context_.storing = false;
+  EXPECT_EQ(Get(s_, m, "k"), "hit =k");
+  EXPECT_EQ(Get(s_, m, "new"), "miss =new");
+  EXPECT_EQ(Get(s_, m, "new"), "miss =new");
+  EXPECT_EQ(Get(s_, m, "old", Control::kRefresh), "miss =old");
+  Caller& first = Call(s_, m, "shared");
+  Caller& second = Call(s_, m, "shared");
+  Finish(first, "v");
+  EXPECT_EQ(second.heard(), "coalesced v");
+  EXPECT_EQ(Counts(Info(s_, m)), "hits 1, misses 6, coalesced 1, computations 6, currsize 1");
+  context_.storing = true;
+  Get(s_, m, "new");
+  EXPECT_EQ(Get(s_, m, "new"), "hit =new");
+}
+
 TEST_F(MemoCacheTest, NoStoreIsALookupWhoseMissIsNotStored) {
   const auto& m = Method();
   EXPECT_EQ(Get(s_, m, "k", Control::kNoStore), "miss =k");

@@ -62,6 +62,7 @@ TEST_F(MemoctlTest, DebugCountsToTheByte) {
             "queued             0\n"
             "unsent_bytes    2048\n"
             "builds             0\n"
+            "calls              0\n"
             "descriptors       31\n");
   const Run json = Memoctl({"debug", "-o", "json"});
   EXPECT_THAT(json.out,

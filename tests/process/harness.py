@@ -32,8 +32,10 @@ BINARY_DIR = pathlib.Path(os.environ["MEMOD_BINARY_DIR"])
 # Everything here is on this machine, whatever the way out of it is.
 for proxy in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[proxy]
-# Without our own MEMOD_*, which a memod would take for its configuration.
+# Without our own MEMOD_*, which a memod would take for its configuration; and whatever else is in use
+# on this machine, a test's memod goes by its own memory, if any.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MEMO")}
+ENVIRONMENT["MEMOD_SERVER_MAX_MEMORY"] = "unbounded"
 
 CALCULATE = "/memo.examples.v1.SlowAdder/Calculate"
 FIBONACCI = "/memo.examples.v1.SlowAdder/Fibonacci"

@@ -19,7 +19,7 @@ POLICY = """max_entries max_entries_total max_entry_bytes ttl compute_timeout co
     typed cache key_metadata forward key_mode key_ignore answer_metadata negative
     stale_if_error""".split()
 GAUGES = """sessions instances flights entries bytes holders leases incarnations waiters timers
-    reactors queued unsent_bytes builds""".split()
+    reactors queued unsent_bytes builds calls""".split()
 RECEIPT = ["entries", "bytes", "compute_seconds"]
 SESSION = "session_id state_type peer age total sharing holders leased".split()
 CALL = "answer memo_cache memo_age seconds status message memo_error".split()
@@ -119,7 +119,7 @@ class MemoctlTest(unittest.TestCase):
 
         def counted(*scope):
             info = self.json("info", *scope)
-            self.keys(info, ["total", "methods", "gauges"])
+            self.keys(info, ["total", "methods", "gauges", "memory"])
             return [info["total"][name] for name in ("hits", "misses", "currsize")]
 
         self.assertEqual(counted(), [1, 3, 3])

@@ -75,6 +75,7 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
        {"", "1023", "2MiB", "unbounded"},
        {"8", "'8'"},
        "a size from 1KiB to 1MiB, such as 8KiB"},
+      {"server.max_memory", {"", "none", "-1"}, {"-1", "'half'"}, unbounded_size},
       {"server.max_calls", {"", "0", "-1"}, {"0", "'5'"}, many},
       {"session.max_per_peer", {"0", "none"}, {"10000001"}, many},
       {"session.max_calls", {"0", "1e3"}, {"0", "1.5"}, many},

@@ -73,6 +73,8 @@ const std::vector<Sample>& Samples() {
        [](Config& c) { c.server.max_metadata_bytes = 16384; }},
       {"server.max_calls", "'unbounded'", "unbounded",
        [](Config& c) { c.server.max_calls = std::nullopt; }},
+      {"server.max_memory", "'1GiB'", "1GiB",
+       [](Config& c) { c.server.max_memory = int64_t{1} << 30; }},
       {"server.keepalive_time", "'1.5s'", "1.5s",
        [](Config& c) { c.server.keepalive_time = milliseconds(1500); }},
       {"server.keepalive_timeout", "'100ms'", "100ms",

@@ -88,7 +88,7 @@ TEST_F(DyingClientTest, MidCall) {
   ASSERT_TRUE(lab.gate("endless").AwaitArrived());
   ExpectSoon(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2");
+      "reactors 2, calls 1");
   Die();
   ExpectSoonAfterDeath("nothing");
   EXPECT_EQ(call.Wait().status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -105,7 +105,7 @@ TEST_F(DyingClientTest, MidFlightOthersWhoWaitGetTheirAnswer) {
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2");
+      "reactors 2, calls 1");
   lab.gate("slow").Open();
   EXPECT_EQ(joined.Words(), "coalesced a:slow");
   EXPECT_EQ(Get(session, "slow"), "hit a:slow");
@@ -122,7 +122,7 @@ TEST_F(DyingClientTest, WhileItWaitsForAnothersFlight) {
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2");
+      "reactors 2, calls 1");
   lab.gate("slow").Open();
   EXPECT_EQ(first.Words(), "miss a:slow");
 }
@@ -139,11 +139,11 @@ TEST_F(DyingClientTest, MidFlightOnAStateThatItShares) {
   Call& joined = Start(stays, "slow");
   ExpectSoon(
       "sessions 2, instances 1, flights 1, holders 2, incarnations 1, waiters 2, "
-      "timers 1, reactors 4");
+      "timers 1, reactors 4, calls 2");
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2");
+      "reactors 2, calls 1");
   lab.gate("slow").Open();
   EXPECT_EQ(joined.Words(), "coalesced a:slow");
   EXPECT_EQ(Get(stays, "slow"), "hit a:slow");
@@ -180,7 +180,7 @@ TEST_F(DyingClientTest, WhileItsNextStateWaitsForAThread) {
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2, queued 1, builds 1");
+      "reactors 2, queued 1, builds 1, calls 1");
   EXPECT_FALSE(update.get().ok());
   lab.gate("slow").Open();
   EXPECT_EQ(slow.Words(), "miss b:slow");
@@ -244,7 +244,7 @@ TEST_F(DyingClientTest, WithCallsOnAPipeline) {
   ASSERT_TRUE(lab.gate("endless").AwaitArrived());
   ExpectSoon(
       "sessions 1, instances 1, flights 2, holders 1, incarnations 1, waiters 2, timers 2, "
-      "reactors 2");
+      "reactors 2, calls 2");
   Die();
   // Foreign code that heeds nothing keeps what it runs on.
   ExpectSoonAfterDeath("instances 1, flights 1, incarnations 1, timers 1");

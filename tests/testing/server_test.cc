@@ -42,6 +42,7 @@ Config TestConfig() {
   config.server.listen = "127.0.0.1:0";
   config.admin.listen = "127.0.0.1:0";
   config.admin.http = "";
+  config.server.max_memory = std::nullopt;
   config.compute.threads = kThreads;
   return config;
 }
@@ -82,7 +83,7 @@ void ServerTest::TearDown() {
 void ServerTest::Serve(const ServeOptions& options) {
   RegisterProbe(registry, options.probe);
   examples::Register(registry);
-  server = Server::Start(options.config, registry).value();
+  server = Server::Start(options.config, registry, options.used_memory).value();
   client = Client::Connect(target()).value();
   sessions = memo::v1::SessionService::NewStub(client->channel());
   admin = memo::v1::AdminService::NewStub(grpc::CreateChannel(

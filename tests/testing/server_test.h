@@ -31,12 +31,14 @@
 
 namespace memod {
 
-// Ports of its own, enough threads for every computation of a test at once, no HTTP.
+// Ports of its own, enough threads for every computation of a test at once, no HTTP, and no limit of
+// memory, whatever the machine's.
 Config TestConfig();
 
 struct ServeOptions {
   ProbePolicies probe{};
   Config config = TestConfig();
+  Server::UsedMemory used_memory = nullptr;
 };
 
 // The counters that are not zero and currsize, as in "hits 1, misses 2, currsize 1".
