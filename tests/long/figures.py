@@ -59,7 +59,7 @@ class Served(Memod):
         pipe = self.process.stderr.fileno()
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         while os.read(pipe, PIPE_BYTES):
-            time.sleep(0.03)
+            time.sleep(0.01)
 
     def resident(self):
         """Bytes, once they stand still."""
