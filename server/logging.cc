@@ -17,7 +17,7 @@
 namespace memod {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 // The fields of the line that this thread is writing. spdlog has no place for them in a message,
 // but formats it on the thread that logs it, before the call returns: there is no asynchronous
@@ -29,7 +29,14 @@ constexpr std::array<std::string_view, spdlog::level::n_levels> kLevelNames = {
 
 std::string Time(spdlog::log_clock::time_point time) {
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::time_t(ms / 1000)), ms % 1000);
+  // There may be 100,000 lines in the same second.
+  thread_local std::time_t second = -1;
+  thread_local std::string until_second;
+  if (second != ms / 1000) {
+    second = ms / 1000;
+    until_second = fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(second));
+  }
+  return fmt::format("{}.{:03}Z", until_second, ms % 1000);
 }
 
 // ASCII only: nothing a terminal obeys, nothing anyone takes for the end of a line.
@@ -39,8 +46,9 @@ std::string Dump(const Json& json) {
   return json.dump(kNoIndent, ' ', kAscii, Json::error_handler_t::replace);
 }
 
-Json ToJson(const LogValue& value) {
-  return std::visit([](const auto& v) { return Json(v); }, value.get());
+std::string ToJson(const LogValue& value) {
+  if (const auto* number = std::get_if<int64_t>(&value.get())) return fmt::to_string(*number);
+  return std::visit([](const auto& v) { return Dump(Json(v)); }, value.get());
 }
 
 // As it is where that is unmistakable, else as a JSON string.
@@ -57,20 +65,29 @@ std::string TextLine(const spdlog::details::log_msg& msg) {
                                  message.empty() ? "" : Quoted(message, ""));
   for (const LogField& field : fields_of_line) {
     const auto* text = std::get_if<std::string_view>(&field.value.get());
-    line += fmt::format(" {}={}", field.name,
-                        text ? Quoted(*text, " \"=\\") : Dump(ToJson(field.value)));
+    line += fmt::format(" {}={}", field.name, text ? Quoted(*text, " \"=\\") : ToJson(field.value));
   }
   return line;
 }
 
+// No name comes twice in a line of JSON.
+bool IsTaken(std::string_view name, std::span<const LogField> before) {
+  return name == "time" || name == "level" || name == "message" ||
+         std::any_of(before.begin(), before.end(),
+                     [&](const LogField& field) { return field.name == name; });
+}
+
 std::string JsonLine(const spdlog::details::log_msg& msg) {
-  Json line = {{"time", Time(msg.time)},
-               {"level", kLevelNames[msg.level]},
-               {"message", std::string_view(msg.payload.data(), msg.payload.size())}};
-  // Which leaves what is there: no name comes twice.
-  for (const LogField& field : fields_of_line)
-    line.emplace(std::string(field.name), ToJson(field.value));
-  return Dump(line);
+  const std::string_view message(msg.payload.data(), msg.payload.size());
+  std::string line = fmt::format(R"({{"time":"{}","level":"{}","message":{})", Time(msg.time),
+                                 kLevelNames[msg.level], Dump(message));
+  for (size_t i = 0; i < fields_of_line.size(); ++i) {
+    const LogField& field = fields_of_line[i];
+    if (!IsTaken(field.name, fields_of_line.first(i))) {
+      line += fmt::format(R"(,"{}":{})", field.name, ToJson(field.value));
+    }
+  }
+  return line + '}';
 }
 
 class LineFormatter : public spdlog::formatter {
