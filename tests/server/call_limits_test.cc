@@ -42,7 +42,9 @@ TEST_F(CallLimitsTest, CallsInFlight) {
   ServeLimited([](Config& config) { config.server.max_calls = 3; });
   const SessionHandle session = Open("a"), other = Open("b");
   EXPECT_EQ(Get(session, "known"), "miss a:known");
-  const std::vector<Call*> waiting = StartMany(session, "busy", 2);  // one computes
+  Call& first = Start(session, "busy");
+  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
+  Call& second = *StartMany(session, "busy", 1)[0];
   Call& third = *StartMany(other, "busy too", 1)[0];
 
   const std::string full = "too many calls: 3 are in flight, limit 3 (server.max_calls)";
@@ -56,8 +58,8 @@ TEST_F(CallLimitsTest, CallsInFlight) {
   EXPECT_EQ(lab.computed("new"), 0);
 
   ReleaseAll();
-  EXPECT_EQ(waiting[0]->Words(), "miss a:busy");
-  EXPECT_EQ(waiting[1]->Words(), "coalesced a:busy");
+  EXPECT_EQ(first.Words(), "miss a:busy");
+  EXPECT_EQ(second.Words(), "coalesced a:busy");
   EXPECT_EQ(third.Words(), "miss b:busy too");
   EXPECT_EQ(Get(other, "new"), "miss b:new");
 }
@@ -123,7 +125,9 @@ TEST_F(CallLimitsTest, PlaceIsFreeWhenTheCallHasEnded) {
 TEST_F(CallLimitsTest, WaitersOfOneComputation) {
   ServeLimited([](Config& config) { config.compute.max_waiters = 3; });
   const SessionHandle session = Open("a");
-  const std::vector<Call*> waiting = StartMany(session, "busy", 3);
+  Call& first = Start(session, "busy");
+  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
+  const std::vector<Call*> joined = StartMany(session, "busy", 2);
   const std::string full =
       absl::StrCat(kCompute, ": 3 calls wait for this computation, limit 3 (compute.max_waiters)");
   EXPECT_EQ(Refusal(session.handle(), "busy"), full);
@@ -131,19 +135,18 @@ TEST_F(CallLimitsTest, WaitersOfOneComputation) {
   EXPECT_EQ(Get(session, "new"), "miss a:new") << "another computation";
   EXPECT_EQ(Info(session), "misses 6, coalesced 2, computations 2, currsize 1");
   // One leaves, another may come.
-  waiting[2]->Cancel();
-  waiting[2]->Wait();
-  Call* joined = nullptr;
-  EXPECT_TRUE(Soon(
-      [&] {
-        joined = StartMany(session, "busy", 1)[0];
-        return CacheInfoOf(session, kCompute).coalesced();
-      },
-      3));
+  joined[0]->Cancel();
+  joined[0]->Wait();
+  Call* next = nullptr;
+  const auto coalesced_with_next = [&] {
+    next = StartMany(session, "busy", 1)[0];
+    return CacheInfoOf(session, kCompute).coalesced();
+  };
+  EXPECT_TRUE(Soon(coalesced_with_next, 3));
   ReleaseAll();
-  EXPECT_EQ(waiting[0]->Words(), "miss a:busy");
-  EXPECT_EQ(waiting[1]->Words(), "coalesced a:busy");
-  EXPECT_EQ(joined->Words(), "coalesced a:busy");
+  EXPECT_EQ(first.Words(), "miss a:busy");
+  EXPECT_EQ(joined[1]->Words(), "coalesced a:busy");
+  EXPECT_EQ(next->Words(), "coalesced a:busy");
   EXPECT_EQ(lab.computed("busy"), 1);
 }
 
@@ -205,13 +208,18 @@ TEST_F(MetadataLimitTest, OfAnOpening) {
   EXPECT_NE(opening.handle(), "");
 }
 
-// What is far larger, gRPC refuses, and the client's own.
-TEST_F(MetadataLimitTest, FarBeyondItEndsThatCallAlone) {
+// What is far larger gRPC refuses, and may end the connection that it came on.
+TEST_F(MetadataLimitTest, FarBeyondItNoOtherConnectionIsTouched) {
   const SessionHandle session = Open("a");
   for (const size_t size : {size_t{100'000}, size_t{1'000'000}}) {
-    const Told told = Ask(session.handle(), Request("k"), {.metadata = {Filled(size)[0]}});
-    EXPECT_EQ(told.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto channel =
+        grpc::CreateCustomChannel(target(), grpc::InsecureChannelCredentials(), own);
+    Call call(channel, session.handle(), Request("k"), {.metadata = {Filled(size)[0]}});
+    EXPECT_FALSE(call.Wait().status.ok());
   }
+  EXPECT_EQ(lab.computed("k"), 0);
   EXPECT_EQ(Get(session, "k"), "miss a:k");
 }
 
