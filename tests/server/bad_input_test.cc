@@ -120,7 +120,7 @@ TEST_F(BadInputTest, UndecodableMessageOfOurOwnIsRefused) {
   EXPECT_EQ(Get(session, "x"), "miss a:x");
 }
 
-TEST_F(BadInputTest, NoMessageIsTakenForAnEmptyOne) {
+TEST_F(BadInputTest, NoMessageIsAnErrorNeverAnEmptyOne) {
   Serve();
   const SessionHandle session = Open("a");
   grpc::CompletionQueue queue;
@@ -137,11 +137,11 @@ TEST_F(BadInputTest, NoMessageIsTakenForAnEmptyOne) {
   };
   EXPECT_TRUE(step([&] { call->StartCall(nullptr); }));
   EXPECT_TRUE(step([&] { call->WritesDone(nullptr); }));
-  EXPECT_TRUE(step([&] { call->Read(&response, nullptr); }));
+  EXPECT_FALSE(step([&] { call->Read(&response, nullptr); }));
   EXPECT_TRUE(step([&] { call->Finish(&status, nullptr); }));
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(ToString(response), Ask(session.handle(), "").bytes);
-  EXPECT_EQ(Info(session), "hits 1, misses 1, computations 1, currsize 1");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(status.error_message(), "the call ended without a request message");
+  EXPECT_EQ(Info(session), "currsize 0");
 }
 
 TEST_F(BadInputTest, UnknownControlNamesTheWordsThereAre) {
