@@ -115,7 +115,9 @@ TEST(TopFigures, JsonHasStableNames) {
       "calls_per_second hits_per_second computations_per_second hit_ratio mean_compute_seconds "
       "info ";
   EXPECT_EQ(keys(json), "seconds gauges total methods sessions ");
-  EXPECT_EQ(keys(json["gauges"]), "sessions instances flights entries bytes ");
+  EXPECT_EQ(keys(json["gauges"]),
+            "sessions instances flights entries bytes holders leases incarnations waiters timers "
+            "reactors queued unsent_bytes builds calls ");
   EXPECT_EQ(keys(json["total"]), row);
   EXPECT_EQ(keys(json["methods"][0]), "method " + row);
   EXPECT_EQ(keys(json["sessions"][0]), "session_id " + row + "state_type age ");
