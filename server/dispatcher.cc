@@ -17,7 +17,8 @@ absl::Status SessionRequired(const Method& method) {
 }
 
 absl::Status SessionMismatch(const Method& method, std::string_view state_type) {
-  const std::string has = state_type.empty() ? "no state" : absl::StrCat("a ", std::string(state_type));
+  const std::string has =
+      state_type.empty() ? "no state" : absl::StrCat("a ", std::string(state_type));
   return MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kSessionMismatch,
                    absl::StrCat(method.memo.name, " needs a session opened with a ",
                                 method.state_type, "; this one has ", has));
