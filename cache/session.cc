@@ -287,9 +287,10 @@ absl::Status SessionTable::Lease(Session& session, Duration ttl, Time now) {
 }
 
 absl::Status SessionTable::Renew(Session& session, Time now) {
+  // Not under its mutex, for which hits of other sessions would wait. One that is closed has no lease.
+  if (leases_.Renew(session, now)) return absl::OkStatus();
   MutexLock lock(session.mutex_);
   if (session.incarnation_ == nullptr) return SessionNotFound();
-  if (leases_.Renew(session, now)) return absl::OkStatus();
   // Lapsed, and about to be closed.
   if (session.holds_.empty()) return SessionNotFound();
   return absl::FailedPreconditionError("the session is not leased, but held by a stream");

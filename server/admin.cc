@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
+#include <optional>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -19,9 +20,14 @@ absl::Status NoMethod(const std::string& id, const std::string& method) {
   return absl::NotFoundError(absl::StrCat("session ", id, " has no method ", Quoted(method)));
 }
 
-int64_t CountDescriptors() {
-  const std::filesystem::directory_iterator open("/proc/self/fd");
-  return std::distance(begin(open), end(open)) - 1;  // but for the one that reads them
+// nullopt: none is left to read them by, or there is no /proc.
+std::optional<int64_t> CountDescriptors() {
+  std::error_code error;
+  int64_t count = 0;
+  std::filesystem::directory_iterator open("/proc/self/fd", error);
+  for (; !error && open != end(open); open.increment(error)) ++count;
+  if (error) return std::nullopt;
+  return count - 1;  // but for the one that reads them
 }
 
 memo::v1::MemoryPressure PressureOf(MemoryPressure::Step step) {
@@ -206,7 +212,7 @@ memo::v1::ListUpstreamsResponse Admin::ListUpstreams() const {
 memo::v1::GetDebugStateResponse Admin::GetDebugState() const {
   memo::v1::GetDebugStateResponse response;
   *response.mutable_gauges() = gauges_();
-  response.set_descriptors(CountDescriptors());
+  response.set_descriptors(CountDescriptors().value_or(0));
   return response;
 }
 

@@ -15,8 +15,13 @@ absl::Status TooMany(const char* whose, std::optional<int64_t> limit, const char
                                 *limit, " (", key, ")"));
 }
 
-bool Exceeds(int64_t others, std::optional<int64_t> limit) {
-  return others >= limit.value_or(std::numeric_limits<int64_t>::max());
+// Counts one more, unless as many are counted as may be.
+bool Count(std::atomic<int64_t>& counted, std::optional<int64_t> limit) {
+  int64_t others = counted.load(std::memory_order_relaxed);
+  while (others < limit.value_or(std::numeric_limits<int64_t>::max())) {
+    if (counted.compare_exchange_weak(others, others + 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -35,15 +40,14 @@ Admission::Place& Admission::Place::operator=(Place&& other) noexcept {
 }
 
 absl::StatusOr<Admission::Place> Admission::Enter(std::shared_ptr<Session> session) {
-  const int64_t of_session =
-      session == nullptr ? 0 : session->calls_in_flight().fetch_add(1, std::memory_order_relaxed);
-  const int64_t of_all = in_flight_.fetch_add(1, std::memory_order_relaxed);
-  Place place(*this, std::move(session));
-  if (Exceeds(of_session, limits_.max_session_calls)) {
+  if (!Count(in_flight_, limits_.max_calls)) {
+    return TooMany("", limits_.max_calls, "server.max_calls");
+  }
+  if (session != nullptr && !Count(session->calls_in_flight(), limits_.max_session_calls)) {
+    in_flight_.fetch_sub(1, std::memory_order_relaxed);
     return TooMany(" of this session", limits_.max_session_calls, "session.max_calls");
   }
-  if (Exceeds(of_all, limits_.max_calls)) return TooMany("", limits_.max_calls, "server.max_calls");
-  return place;
+  return Place(*this, std::move(session));
 }
 
 }  // namespace memod

@@ -33,6 +33,9 @@ class Admission {
   // (memo-error: LIMIT).
   absl::Status Check() const { return memory_.Check(MemoryPressure::Step::kNoCalls); }
 
+  // What Check says, without the words.
+  bool open() const { return memory_.step() < MemoryPressure::Step::kNoCalls; }
+
   // A call's place among those in flight, given back when it is destroyed or assigned. To be given
   // back before the caller is answered, so that his next call finds it free.
   class Place {

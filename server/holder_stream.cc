@@ -131,7 +131,7 @@ void HolderStream::Advance() {
     // The end comes last: what was to be told before it still is.
     word = TakeWord();
     if (!word) end = end_;
-    if (word) telling_.Begin();
+    if (word) telling_.Begin(/*bytes=*/0);
     left_ = end.has_value();
     session = session_;
   }

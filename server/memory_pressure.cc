@@ -48,11 +48,14 @@ std::optional<int64_t> MemoryPressure::limit() const {
 }
 
 absl::Status MemoryPressure::Refusal(Step refused) const {
+  // Once it has begun it goes on until less is in use.
+  const bool ending = used() < Percent(source_->limit, Of(refused).percent);
+  const int percent = Of(refused).percent - (ending ? kLessPercent : 0);
   return MemoError(
       absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-      absl::StrCat(Of(refused).name, ": ", used(), " bytes of memory are in use, limit ",
-                   Percent(source_->limit, Of(refused).percent), ", ", Of(refused).percent,
-                   " % of ", source_->limit, " (", source_->limit_name, ")"));
+      absl::StrCat(Of(refused).name, ending ? ", still" : "", ": ", used(),
+                   " bytes of memory are in use, limit ", Percent(source_->limit, percent), ", ",
+                   percent, " % of ", source_->limit, " (", source_->limit_name, ")"));
 }
 
 Step MemoryPressure::StepAt(int64_t used) const {
@@ -90,6 +93,10 @@ void MemoryPressure::Look(Time now) {
 
 int64_t MemoryPressure::GiveBack(Time now) {
   const int64_t before = context_.bytes.used();
+  // Where all entries together would not end this step they stay. What has been given back counts as
+  // other memory until the system has it, so nothing more goes for that time.
+  const int64_t ends = Percent(source_->limit, Of(step()).percent - kLessPercent);
+  if (used() - before >= ends) return 0;
   // Rounded up: the last entry goes, too.
   context_.bytes.Shrink(before - (before + kPartGivenBack - 1) / kPartGivenBack, now);
   return std::max<int64_t>(0, before - context_.bytes.used());

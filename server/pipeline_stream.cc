@@ -242,7 +242,7 @@ void PipelineStream::AnswerHits() {
   int64_t room = 0;
   {
     MutexLock lock(mutex_);
-    if (!draining_ && env_.admission.Check().ok())
+    if (!draining_ && env_.admission.open())
       room = env_.max_unsent_bytes - static_cast<int64_t>(unsent_bytes_);
   }
   size_t next = 0;  // of seekers_; those before it have been looked for
@@ -457,7 +457,7 @@ void PipelineStream::Advance() {
     if (!full_.empty() && !gone_) {
       response_ = std::move(full_.front());
       full_.pop_front();
-      writing_.Begin();
+      writing_.Begin(response_.Length());
     } else if (working_ || !waiting_.empty()) {
       return;
     } else if (end_) {

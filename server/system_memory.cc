@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -47,7 +48,8 @@ int64_t ReadNumber(const fs::path& file, std::string_view name) {
 std::optional<int64_t> UsedIn(const fs::path& cgroup, const CgroupFiles& files) {
   const std::optional<int64_t> used = ReadNumber(cgroup / files.used);
   if (!used) return std::nullopt;
-  return *used - ReadNumber(cgroup / "memory.stat", files.inactive_file);
+  // Two files, read one after the other, and the kernel is late with the second.
+  return std::max<int64_t>(0, *used - ReadNumber(cgroup / "memory.stat", files.inactive_file));
 }
 
 std::optional<int64_t> ResidentSet() {

@@ -1,5 +1,7 @@
 #include "memod/server/write_clock.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +23,8 @@ WriteClock::~WriteClock() {
 }
 
 bool WriteClock::Rest() {
-  const Time until = Clock::now() + timeout_ / WriteLooks::kMost;
+  const Time until =
+      Clock::now() + std::max<Duration>(timeout_ / WriteLooks::kMost, std::chrono::milliseconds(1));
   MutexLock lock(mutex_);
   while (!stopping_) {
     if (stopped_.wait_until(mutex_, until) == std::cv_status::timeout) break;

@@ -1,11 +1,12 @@
 // Cuts streams off whose clients have stopped reading: a write that has not ended within
-// server.write_timeout.
+// server.write_timeout, or much later if it is large.
 //
 // Writes are not timed. A stream counts how often the clock has looked at the same one, so a write
 // costs nothing for it, and a time in which the server did not run counts as one look.
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <thread>
@@ -22,19 +23,25 @@ namespace memod {
 // The write of a stream, if one is under way. Guarded by the stream's mutex.
 class WriteLooks {
  public:
-  void Begin() { looks_ = 0; }
+  // `bytes`: of what is written; who reads slowly is to have the time.
+  void Begin(size_t bytes) {
+    looks_ = 0;
+    most_ = kMost + static_cast<int>(bytes / kBytes);
+  }
   void End() { looks_ = kNone; }
   bool under_way() const { return looks_ != kNone; }
 
   // By the clock: whether the same write has been under way for as long as may be; once.
-  bool Look() { return under_way() && ++looks_ == kMost + 1; }
+  bool Look() { return under_way() && ++looks_ == most_ + 1; }
 
-  // A write is cut at the look after so many, which are the timeout apart.
+  // A write is cut at the look after so many, which are the timeout apart, if it is small.
   static constexpr int kMost = 4;
 
  private:
   static constexpr int kNone = -1;
+  static constexpr size_t kBytes = 64 << 10;  // for as many more a write has one look more
   int looks_ = kNone;
+  int most_ = kMost;
 };
 
 // Those of the streams whose clients do not read, as each says by Stalled().

@@ -56,12 +56,12 @@ class MemoryPressureTest(unittest.TestCase):
             self.assertEqual(refusal.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
             self.assertEqual(metadata_of(refusal)["memo-error"], "LIMIT")
             used, limit = re.fullmatch(
-                r"no new sessions: (\d+) bytes of memory are in use, limit (\d+), 85 % of "
+                r"no new sessions(?:, still)?: (\d+) bytes of memory are in use, limit (\d+), 8[05] % of "
                 rf"{LIMIT} \(server\.max_memory\)",
                 refusal.details(),
             ).groups()
             self.assertGreaterEqual(int(used), int(limit))
-            self.assertEqual(int(limit), LIMIT // 100 * 85)
+            self.assertIn(int(limit), (LIMIT // 100 * 80, LIMIT // 100 * 85))
             self.assertGreaterEqual(len(sessions), 10)
             self.memod.wait_for_log("memory pressure", now="no new sessions")
 

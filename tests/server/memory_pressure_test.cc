@@ -87,6 +87,10 @@ TEST_F(StepsTest, RefusalsNameValueAndLimit) {
   Look(990);
   EXPECT_EQ(pressure_.Check(Step::kNoCalls).message(),
             "no calls: 990 bytes of memory are in use, limit 970, 97 % of 1000 (the test's)");
+  Look(930);
+  EXPECT_EQ(
+      pressure_.Check(Step::kNoCalls).message(),
+      "no calls, still: 930 bytes of memory are in use, limit 920, 92 % of 1000 (the test's)");
 }
 
 TEST(NoPressureTest, WithoutALimit) {
@@ -162,6 +166,15 @@ TEST_F(MemoryPressureTest, FirstNoNewSessions) {
   EXPECT_EQ(Get(session, "k"), "miss b:k");
   Use(79, "EVICTING");
   EXPECT_EQ(Get(Open("c"), "k"), "miss c:k");
+}
+
+// As where other processes share the limit.
+TEST_F(MemoryPressureTest, EntriesThatWouldNotHelpStay) {
+  ServeWithLimit(/*guaranteed=*/0);
+  const SessionHandle session = Open("a");
+  EXPECT_EQ(Get(session, "k"), "miss a:k");
+  for (int percent = 80; percent < 85; ++percent) Use(percent, "EVICTING");
+  EXPECT_EQ(Get(session, "k"), "hit a:k");
 }
 
 TEST_F(MemoryPressureTest, ThenNoNewEntries) {
