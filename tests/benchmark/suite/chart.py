@@ -4,7 +4,7 @@ and on dark."""
 import html
 import math
 
-WIDTH, LABELS, FIGURES = 1120, 400, 300
+WIDTH, LABELS, FIGURES = 1170, 450, 300
 LINE, HEAD, FOOT = 26, 58, 50
 LEFT, RIGHT = LABELS, WIDTH - FIGURES  # of the plot
 LEAST, MOST = 0.2, 10.0  # times the target, on a logarithmic scale
@@ -59,7 +59,7 @@ def drawn(result, y, figure):
     line = result.line
     label = f"{line.what}, {line.figure}"
     yield text(10, y + 4, line.row, "row")
-    yield text(36, y + 4, label if len(label) <= 58 else label[:57] + "…")
+    yield text(76, y + 4, label if len(label) <= 58 else label[:57] + "…")
     if not result.pairs:
         yield text(LEFT + 8, y + 4, f"not measured: {result.why}", "faint")
         return
