@@ -186,7 +186,8 @@ TEST_F(PipelineFlowTest, DrainingAnswersWhatWaitsRefusesTheRestAndEndsTheStream)
   ASSERT_TRUE(lab.gate("slow").AwaitArrived());
   std::thread drain([&] { server->Drain(); });
   EXPECT_EQ(idle.End(), "UNAVAILABLE DRAINING");
-  EXPECT_EQ(pipeline.Get("x"), "UNAVAILABLE DRAINING");
+  // One stream is told after the other.
+  EXPECT_TRUE(Soon([&] { return pipeline.Get("x"); }, "UNAVAILABLE DRAINING"));
   RawPipeline late = Pipeline(session);
   EXPECT_EQ(late.End(), "UNAVAILABLE DRAINING");
   lab.gate("slow").Open();
