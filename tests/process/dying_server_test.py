@@ -17,7 +17,7 @@ from harness import CALCULATE, SOON, Memod, adder, eventually, metadata_of, numb
 from memo.v1 import session_pb2
 
 SESSIONS = 4
-RELEASED_WITHIN = 5  # seconds
+RELEASED_WITHIN = 2  # seconds
 
 
 class Load:

@@ -55,13 +55,14 @@ class MemoryPressureTest(unittest.TestCase):
             print(f"round {round}: {len(sessions)} sessions, then: {refusal.details()}", flush=True)
             self.assertEqual(refusal.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
             self.assertEqual(metadata_of(refusal)["memo-error"], "LIMIT")
-            used, limit = re.fullmatch(
-                r"no new sessions(?:, still)?: (\d+) bytes of memory are in use, limit (\d+), 8[05] % of "
+            still, used, limit, percent = re.fullmatch(
+                r"no new sessions(, still)?: (\d+) bytes of memory are in use, limit (\d+), (8[05]) % of "
                 rf"{LIMIT} \(server\.max_memory\)",
                 refusal.details(),
             ).groups()
             self.assertGreaterEqual(int(used), int(limit))
-            self.assertIn(int(limit), (LIMIT // 100 * 80, LIMIT // 100 * 85))
+            self.assertEqual(int(limit), LIMIT // 100 * int(percent))
+            self.assertEqual(int(percent), 80 if still else 85)
             self.assertGreaterEqual(len(sessions), 10)
             self.memod.wait_for_log("memory pressure", now="no new sessions")
 

@@ -21,7 +21,7 @@ namespace memod {
 namespace {
 
 // From the reset on, of what takes a few milliseconds where nobody else works.
-constexpr std::chrono::seconds kReleasedWithin(5);
+constexpr std::chrono::seconds kReleasedWithin(2);
 
 class DyingClientTest : public ServerTest {
  protected:
