@@ -85,13 +85,16 @@ struct SessionEvents {
 //     go there, and those under way end where they are: none fails.
 //   - When the connection is lost, calls under way end with UNAVAILABLE, or ABORTED (memo-error:
 //     SESSION_CLOSED): they may have been computed.
-//   - A unary call that reached no computation is made again as soon as the session is reconnected:
-//     one that found no connection, or was answered that its session is unknown (NOT_FOUND,
-//     memo-error: SESSION_NOT_FOUND), as by a server that was restarted. It is made with the same
-//     metadata, within its deadline, for at most `reconnect_timeout`; then it ends as it did first,
-//     and at once if the session is lost for good. Leave wait_for_ready as it is: gRPC would wait
-//     for the former server.
-//   - Not made again: streams, and unary calls by a grpc::ClientUnaryReactor.
+//   - A unary call that reached no computation is made again once the session is reconnected: one
+//     that found no connection, or was answered that its session is unknown (NOT_FOUND, memo-error:
+//     SESSION_NOT_FOUND), as by a server that was restarted. It has the same metadata and deadline,
+//     and if it is over when `reconnect_timeout` is, or the session is lost for good, the last answer
+//     that it got. What its context says of the connection (peer, auth_context) is of the first time.
+//     Leave wait_for_ready as it is: gRPC would wait for the former server. gRPC's own retries, if
+//     ClientOptions::arguments configure them, make calls again that were lost on the way.
+//   - Not made again: streams; calls by a grpc::ClientUnaryReactor, by a stub for other messages than
+//     protobuf's, or in a program without RTTI; those within another call
+//     (ClientContext::FromServerContext).
 class Client {
  public:
   // `target` as gRPC takes it: "127.0.0.1:7070", "dns:///memod:7070", "unix:/run/memod.sock".

@@ -50,7 +50,7 @@ ClientOptions WithCredentials(ClientOptions options) {
 class HandleAdder final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   HandleAdder(std::string handle, std::shared_ptr<const void> kept,
-              Connections::Interceptor interceptor)
+              Connections::CreateInterceptor interceptor)
       : handle_(std::move(handle)), kept_(std::move(kept)), interceptor_(std::move(interceptor)) {}
 
   grpc::experimental::Interceptor* CreateClientInterceptor(
@@ -62,7 +62,7 @@ class HandleAdder final : public grpc::experimental::ClientInterceptorFactoryInt
  private:
   const std::string handle_;
   const std::shared_ptr<const void> kept_;
-  const Connections::Interceptor interceptor_;
+  const Connections::CreateInterceptor interceptor_;
 };
 
 // A call of the session service that nobody waits for; gone once it has ended.
@@ -91,7 +91,7 @@ Connections::Connections(std::string target, ClientOptions options)
 
 std::shared_ptr<grpc::Channel> Connections::CallsOf(const std::string& handle,
                                                     std::shared_ptr<const void> kept,
-                                                    Interceptor interceptor) const {
+                                                    CreateInterceptor interceptor) const {
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
   factories.push_back(
       std::make_unique<HandleAdder>(handle, std::move(kept), std::move(interceptor)));

@@ -23,15 +23,15 @@ namespace memod {
 struct Connections {
   Connections(std::string target, ClientOptions options);
 
-  // Of a call that is being made; null: it has none.
-  using Interceptor =
+  // Null: the call that is being made has none.
+  using CreateInterceptor =
       std::function<grpc::experimental::Interceptor*(grpc::experimental::ClientRpcInfo*)>;
 
   // A channel over the connection of calls that adds `handle` to each of them. It keeps `kept`, as
   // do calls made on it, until their contexts are destroyed.
   std::shared_ptr<grpc::Channel> CallsOf(const std::string& handle,
                                          std::shared_ptr<const void> kept,
-                                         Interceptor interceptor) const;
+                                         CreateInterceptor interceptor) const;
 
   // Runs `then` once the connection of calls has led to the server, or connect_timeout is over.
   // Neither waits.

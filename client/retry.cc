@@ -7,9 +7,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "memod/client/backoff.h"
+#include "memod/client/grpc_private.h"
 #include "memod/client/session_keeper.h"
 
 namespace memod {
@@ -93,23 +93,26 @@ bool Retry::cancelled() const {
 }
 
 void Retry::GoOn() {
-  if (cancelled()) return End({grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED"), {}, {}});
+  if (cancelled()) {
+    return End(Answer{grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED"), nullptr, {}});
+  }
   if (std::chrono::system_clock::now() >= call_.context->deadline()) {
-    const std::string why = absl::StrCat(
-        "Deadline Exceeded while the session was being reconnected: ", failure_.error_message());
-    return End({grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, why), {}, {}});
+    const std::string why =
+        absl::StrCat("Deadline Exceeded while the session was being reconnected: ", failure_);
+    return End(Answer{grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, why), nullptr, {}});
   }
   const auto keeper = keeper_.lock();
   if (keeper == nullptr || keeper->done() ||
-      Clock::now() - began_ > keeper->options().reconnect_timeout) {
-    return End({failure_, {}, {}});
+      absl::FromChrono(Clock::now() - began_) >
+          absl::FromChrono(keeper->options().reconnect_timeout)) {
+    return End(std::move(last_answer_));
   }
   std::shared_ptr<Seat> seat = keeper->held();
   if (seat == nullptr) return Wait();
-  Make(std::move(seat));
+  Try(std::move(seat));
 }
 
-void Retry::Make(std::shared_ptr<Seat> seat) {
+void Retry::Try(std::shared_ptr<Seat> seat) {
   const auto attempt = std::make_shared<Attempt>();
   attempt->seat = std::move(seat);
   grpc::ClientContext& context = attempt->context;
@@ -117,6 +120,7 @@ void Retry::Make(std::shared_ptr<Seat> seat) {
     if (name != "memo-session") context.AddMetadata(name, value);
   }
   context.AddMetadata("memo-session", attempt->seat->opened.handle());
+  context.set_authority(GrpcPrivate::AuthorityOf(*call_.context));
   context.set_deadline(call_.context->deadline());
   context.set_credentials(call_.context->credentials());
   {
@@ -136,17 +140,19 @@ void Retry::OnAnswer(const std::shared_ptr<Attempt>& attempt, const grpc::Status
     absl::MutexLock lock(&mutex_);
     attempt_ = nullptr;
   }
-  if (WasNotComputed(status, attempt->context.GetServerTrailingMetadata(),
-                     attempt->context.debug_error_string())) {
-    failure_ = status;
-    return Wait();
-  }
   attempt->seat = nullptr;  // which the answer is not to keep
-  End({status, std::shared_ptr<grpc::ClientContext>(attempt, &attempt->context),
-       std::move(attempt->response)});
+  Answer answer{status, std::shared_ptr<grpc::ClientContext>(attempt, &attempt->context),
+                std::move(attempt->response)};
+  if (!WasNotComputed(status, attempt->context.GetServerTrailingMetadata(),
+                      attempt->context.debug_error_string())) {
+    return End(std::move(answer));
+  }
+  failure_ = status.error_message();
+  last_answer_ = std::move(answer);
+  Wait();
 }
 
-void Retry::End(Answer answer) {
+void Retry::End(std::optional<Answer> answer) {
   const Ended ended = std::move(ended_);
   ended(std::move(answer));
 }

@@ -6,11 +6,14 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
+#include <grpcpp/support/string_ref.h>
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -31,7 +34,7 @@ bool WasNotComputed(const grpc::Status& status, const ReceivedMetadata& trailers
 
 // Waits until a stream holds the session, makes the call there, and so on until it has an answer of
 // another kind, its deadline is over, it is cancelled, or the session will not come back in time.
-// Whoever starts it keeps it until it has ended. Thread-safe.
+// Whoever starts it, once, keeps it until it has ended. It may be cancelled by any thread.
 class Retry : public std::enable_shared_from_this<Retry> {
  public:
   struct Call {
@@ -42,14 +45,14 @@ class Retry : public std::enable_shared_from_this<Retry> {
   };
   struct Answer {
     grpc::Status status;
-    std::shared_ptr<grpc::ClientContext>
-        context;                // owns the metadata; null: as of the first answer
-    grpc::ByteBuffer response;  // if OK
+    std::shared_ptr<grpc::ClientContext> context;  // owns the metadata; null: there is none
+    grpc::ByteBuffer response;                     // if OK
   };
-  using Ended = std::function<void(Answer)>;
+  // nullopt: no attempt was made, and the call's own answer stands.
+  using Ended = std::function<void(std::optional<Answer>)>;
 
-  // `failure` is how the call ended that is to be made again.
-  Retry(std::weak_ptr<SessionKeeper> keeper, Call call, grpc::Status failure)
+  // `failure` is why the call is to be made again.
+  Retry(std::weak_ptr<SessionKeeper> keeper, Call call, std::string failure)
       : keeper_(std::move(keeper)), call_(std::move(call)), failure_(std::move(failure)) {}
 
   // Runs `ended` once, on one of gRPC's threads, possibly before this returns.
@@ -65,17 +68,18 @@ class Retry : public std::enable_shared_from_this<Retry> {
   bool cancelled() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Wait() ABSL_LOCKS_EXCLUDED(mutex_);
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Make(std::shared_ptr<Seat> seat) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Try(std::shared_ptr<Seat> seat) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnAnswer(const std::shared_ptr<Attempt>& attempt, const grpc::Status& status)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void End(Answer answer);
+  void End(std::optional<Answer> answer);
 
   const std::weak_ptr<SessionKeeper> keeper_;
   const Call call_;
   const Clock::time_point began_ = Clock::now();
 
   // One step follows the other, each alone.
-  grpc::Status failure_;  // the last
+  std::string failure_;                // the last
+  std::optional<Answer> last_answer_;  // of that; nullopt: the call's own
   size_t failures_ = 0;
   Ended ended_;
 

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "memod/client/grpc_private.h"
 #include "memod/client/session_keeper.h"
 
 namespace memod {
@@ -16,7 +17,7 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::internal::CallOpRecvMessage;
 using grpc::internal::CallOpSetInterface;
 
-// From Make to Watched, which CreateCall of a channel lies between: gRPC does not tell who
+// From Create to Watched, which CreateCall of a channel lies between: gRPC does not tell who
 // intercepts a call.
 thread_local RetryingCall* being_made = nullptr;
 
@@ -30,32 +31,39 @@ CallOpRecvMessage<T>* Receiving(CallOpSetInterface* ops) {
 // say their type.
 using Message = google::protobuf::MessageLite;
 
-bool CanReceive(CallOpSetInterface* ops) {
-  return Receiving<Message>(ops) != nullptr || Receiving<grpc::ByteBuffer>(ops) != nullptr;
+// In a program without RTTI an object has no type to ask for (Itanium C++ ABI, 2.5.2).
+bool HasType(const CallOpSetInterface* ops) {
+  return (*reinterpret_cast<const void* const* const*>(ops))[-1] != nullptr;
 }
 
-void Receive(CallOpSetInterface* ops, void* response, grpc::ByteBuffer bytes) {
-  if (auto* const message = Receiving<Message>(ops)) {
-    message->got_message =
-        grpc::SerializationTraits<Message>::Deserialize(&bytes, static_cast<Message*>(response))
-            .ok();
-  } else if (auto* const generic = Receiving<grpc::ByteBuffer>(ops)) {
+bool CanReceive(CallOpSetInterface* ops) {
+  return HasType(ops) &&
+         (Receiving<Message>(ops) != nullptr || Receiving<grpc::ByteBuffer>(ops) != nullptr);
+}
+
+// False: it cannot be parsed.
+bool Receive(CallOpSetInterface* ops, void* response, grpc::ByteBuffer bytes) {
+  if (auto* const generic = Receiving<grpc::ByteBuffer>(ops)) {
     static_cast<grpc::ByteBuffer*>(response)->Swap(&bytes);
-    generic->got_message = true;
+    return generic->got_message = true;
   }
+  return Receiving<Message>(ops)->got_message = grpc::SerializationTraits<Message>::Deserialize(
+                                                    &bytes, static_cast<Message*>(response))
+                                                    .ok();
 }
 
 }  // namespace
 
-grpc::experimental::Interceptor* RetryingCall::Make(std::weak_ptr<SessionKeeper> keeper,
-                                                    grpc::experimental::ClientRpcInfo* info) {
+grpc::experimental::Interceptor* RetryingCall::Create(const std::weak_ptr<SessionKeeper>& keeper,
+                                                      grpc::experimental::ClientRpcInfo* info) {
   if (info->type() != grpc::experimental::ClientRpcInfo::Type::UNARY) return nullptr;
-  return being_made = new RetryingCall(std::move(keeper), info);
+  if (GrpcPrivate::IsChild(*info->client_context())) return nullptr;
+  return being_made = new RetryingCall(keeper, info);
 }
 
 grpc::internal::Call RetryingCall::Watched(const grpc::internal::Call& made) {
   RetryingCall* const hook = std::exchange(being_made, nullptr);
-  if (hook == nullptr) return made;
+  if (hook == nullptr || hook->info_ != made.client_rpc_info()) return made;
   return grpc::internal::Call(made.call(), hook, made.cq(), made.client_rpc_info());
 }
 
@@ -71,6 +79,7 @@ void RetryingCall::Intercept(InterceptorBatchMethods* methods) {
     if (retry_ != nullptr) retry_->Cancel();
   } else if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_STATUS)) {
     if (HoldBack(methods)) return;
+    request_.Clear();
   } else {
     OnSend(methods);
   }
@@ -89,34 +98,43 @@ void RetryingCall::OnSend(InterceptorBatchMethods* methods) {
 }
 
 bool RetryingCall::HoldBack(InterceptorBatchMethods* methods) {
+  grpc::ClientContext* const context = info_->client_context();
   const grpc::Status& failure = *methods->GetRecvStatus();
   if (failure.ok() || metadata_ == nullptr || response_ == nullptr || !CanReceive(ops_) ||
       !WasNotComputed(failure, *methods->GetRecvTrailingMetadata(),
-                      context_->debug_error_string())) {
+                      context->debug_error_string())) {
     return false;
   }
+  const auto keeper = keeper_.lock();
+  if (keeper == nullptr || keeper->done()) return false;
   const auto retry = std::make_shared<Retry>(
-      keeper_, Retry::Call{method_, *metadata_, std::move(request_), context_}, failure);
+      keeper_, Retry::Call{method_, *metadata_, std::move(request_), context},
+      failure.error_message());
   {
     absl::MutexLock lock(&mutex_);
     retry_ = retry;
     if (cancelled_) retry->Cancel();
   }
   // The context, and this with it, may go as soon as there is an answer.
-  retry->Start([this, methods](Retry::Answer answer) { Answer(methods, std::move(answer)); });
+  retry->Start(
+      [this, methods](std::optional<Retry::Answer> answer) { Answer(methods, std::move(answer)); });
   return true;
 }
 
-void RetryingCall::Answer(InterceptorBatchMethods* methods, Retry::Answer answer) {
-  *methods->GetRecvStatus() = answer.status;
-  answered_ = std::move(answer.context);
-  if (answered_ != nullptr) {
-    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      *methods->GetRecvInitialMetadata() = answered_->GetServerInitialMetadata();
+void RetryingCall::Answer(InterceptorBatchMethods* methods, std::optional<Retry::Answer> answer) {
+  if (answer.has_value()) {
+    if (answer->status.ok() && !Receive(ops_, response_, std::move(answer->response))) {
+      answer->status = grpc::Status(grpc::StatusCode::INTERNAL, "the response cannot be parsed");
     }
-    *methods->GetRecvTrailingMetadata() = answered_->GetServerTrailingMetadata();
+    *methods->GetRecvStatus() = answer->status;
+    answered_ = std::move(answer->context);
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      *methods->GetRecvInitialMetadata() =
+          answered_ == nullptr ? ReceivedMetadata() : answered_->GetServerInitialMetadata();
+    }
+    *methods->GetRecvTrailingMetadata() =
+        answered_ == nullptr ? ReceivedMetadata() : answered_->GetServerTrailingMetadata();
   }
-  if (answer.status.ok()) Receive(ops_, response_, std::move(answer.response));
   methods->Proceed();  // the caller may destroy this now
 }
 

@@ -5,9 +5,11 @@
 #include <grpcpp/impl/call_hook.h>
 #include <grpcpp/impl/call_op_set_interface.h>
 #include <grpcpp/support/client_interceptor.h>
+#include <grpcpp/support/interceptor.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,28 +28,31 @@ class SessionKeeper;
 // message after all; so it is called upon for the call's operations as well, as channels are.
 class RetryingCall final : public grpc::experimental::Interceptor, public grpc::internal::CallHook {
  public:
-  // What a channel's interceptor factory returns: null for calls that are not unary.
-  static grpc::experimental::Interceptor* Make(std::weak_ptr<SessionKeeper> keeper,
-                                               grpc::experimental::ClientRpcInfo* info);
+  // What a channel's interceptor factory returns. Null for calls that are not unary, and for those
+  // within another call, which alone knows their deadline and whether they are cancelled.
+  static grpc::experimental::Interceptor* Create(const std::weak_ptr<SessionKeeper>& keeper,
+                                                 grpc::experimental::ClientRpcInfo* info);
   // A call that was just made on this thread, as its stub is to see it.
   static grpc::internal::Call Watched(const grpc::internal::Call& made);
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override;
 
  private:
-  RetryingCall(std::weak_ptr<SessionKeeper> keeper, grpc::experimental::ClientRpcInfo* info)
-      : keeper_(std::move(keeper)), context_(info->client_context()), method_(info->method()) {}
+  RetryingCall(const std::weak_ptr<SessionKeeper>& keeper, grpc::experimental::ClientRpcInfo* info)
+      : keeper_(keeper), info_(info), method_(info->method()) {}
 
   void PerformOpsOnCall(grpc::internal::CallOpSetInterface* ops,
                         grpc::internal::Call* call) override;
   void OnSend(grpc::experimental::InterceptorBatchMethods* methods);
   // False: the answer stands.
   bool HoldBack(grpc::experimental::InterceptorBatchMethods* methods);
-  void Answer(grpc::experimental::InterceptorBatchMethods* methods, Retry::Answer answer);
+  void Answer(grpc::experimental::InterceptorBatchMethods* methods,
+              std::optional<Retry::Answer> answer);
 
   const std::weak_ptr<SessionKeeper> keeper_;
-  grpc::ClientContext* const context_;
+  grpc::experimental::ClientRpcInfo* const info_;
   const std::string method_;  // a generic stub's name for it is gone when the call is made
+  // Written by who performs the call's operations, and read when they have ended.
   grpc::internal::CallOpSetInterface* ops_ = nullptr;  // the last
   std::multimap<std::string, std::string>* metadata_ = nullptr;
   grpc::ByteBuffer request_;

@@ -24,20 +24,23 @@ struct SessionHandle::Session {
     keeper->LetGo();
   }
 
-  // One of the session service's calls, where the session is: made again if it did not get there.
+  // One of the session service's calls, where the session is; once more if it was lost on the way and
+  // the session is elsewhere by then.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (memo::v1::SessionService::Stub::*method)(
                                     grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) const {
+    const auto deadline = std::chrono::system_clock::now() + keeper->options().call_timeout;
     for (;;) {
       const std::shared_ptr<Seat> seat = keeper->seat();
       grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + keeper->options().call_timeout);
+      context.set_deadline(deadline);
       Response response;
       const grpc::Status status = ((*service).*method)(&context, request, &response);
       if (status.ok()) return response;
-      // Else it was lost on the way, and the session is elsewhere by now.
-      if (keeper->seat() == seat) return FromGrpc(status);
+      const bool lost = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                        status.error_code() == grpc::StatusCode::ABORTED;
+      if (!lost || keeper->seat() == seat) return FromGrpc(status);
     }
   }
 

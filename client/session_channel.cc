@@ -1,28 +1,9 @@
 #include "memod/client/session_channel.h"
 
-#include <grpcpp/impl/codegen/call.h>
-#include <grpcpp/impl/codegen/client_unary_call.h>
-
+#include "memod/client/grpc_private.h"
 #include "memod/client/retrying_call.h"
 
-// Making a call on a channel is private to gRPC's templates that make calls. This is one of them,
-// for a type that nobody calls with.
-template <>
-class grpc::internal::BlockingUnaryCallImpl<memod::SessionChannel, memod::SessionChannel> {
- public:
-  static Call CreateCall(ChannelInterface& on, const RpcMethod& method, ClientContext* context,
-                         CompletionQueue* cq) {
-    return on.CreateCall(method, context, cq);
-  }
-  static CompletionQueue* CallbackCQ(ChannelInterface& of) { return of.CallbackCQ(); }
-};
-
 namespace memod {
-namespace {
-
-using Private = grpc::internal::BlockingUnaryCallImpl<SessionChannel, SessionChannel>;
-
-}  // namespace
 
 grpc_connectivity_state SessionChannel::GetState(bool try_to_connect) {
   return present_()->GetState(try_to_connect);
@@ -31,7 +12,7 @@ grpc_connectivity_state SessionChannel::GetState(bool try_to_connect) {
 grpc::internal::Call SessionChannel::CreateCall(const grpc::internal::RpcMethod& method,
                                                 grpc::ClientContext* context,
                                                 grpc::CompletionQueue* cq) {
-  return RetryingCall::Watched(Private::CreateCall(*present_(), method, context, cq));
+  return RetryingCall::Watched(GrpcPrivate::CreateCall(*present_(), method, context, cq));
 }
 
 // Calls perform their operations on the channel that made them: this is never one.
@@ -54,6 +35,6 @@ bool SessionChannel::WaitForStateChangeImpl(grpc_connectivity_state last_observe
   return present_()->WaitForStateChange(last_observed, deadline);
 }
 
-grpc::CompletionQueue* SessionChannel::CallbackCQ() { return Private::CallbackCQ(*any_); }
+grpc::CompletionQueue* SessionChannel::CallbackCQ() { return GrpcPrivate::CallbackCQ(*any_); }
 
 }  // namespace memod

@@ -80,8 +80,10 @@ bool SessionKeeper::done() const {
 std::shared_ptr<grpc::Channel> SessionKeeper::calls() {
   absl::MutexLock lock(&mutex_);
   if (calls_ == nullptr) {
-    calls_ = seat_->NewChannel(
-        [keeper = weak_from_this()](auto* call) { return RetryingCall::Make(keeper, call); });
+    const bool retries = reconnect_timeout_ > absl::ZeroDuration();
+    calls_ = seat_->NewChannel([keeper = weak_from_this(), retries](auto* call) {
+      return retries ? RetryingCall::Create(keeper, call) : nullptr;
+    });
   }
   return calls_;
 }

@@ -310,6 +310,39 @@ TEST_F(RetryingTest, ClientThatDoesNotReconnectTellsAtOnce) {
   EXPECT_EQ(call.status.error_code(), StatusCode::UNAVAILABLE);
 }
 
+// A service that calls on a session from within its own calls.
+class Relay final : public memo::testing::v1::Twin::Service {
+ public:
+  explicit Relay(const SessionHandle& session) : session_(session) {}
+
+  grpc::Status Compute(grpc::ServerContext* context, const ProbeRequest* request,
+                       ProbeResponse* response) override {
+    const auto child = grpc::ClientContext::FromServerContext(*context);
+    return ProbeStub(session_.channel()).Compute(child.get(), *request, response);
+  }
+
+ private:
+  const SessionHandle& session_;
+};
+
+// gRPC alone knows the deadline of such a call, and whether it was cancelled.
+TEST_F(RetryingTest, CallWithinAnotherCallIsNotMadeAgain) {
+  const SessionHandle session = OpenBeyond({}, Duration::zero());
+  Relay relay(session);
+  FakeServer server({&relay});
+  memo::testing::v1::Twin::Stub twin(
+      grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+  const auto relayed = [&] {
+    ProbeCall call("x");
+    call.context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    call.status = twin.Compute(&call.context, call.request, &call.response);
+    return call.status.ok() ? call.response.value() : std::to_string(call.status.error_code());
+  };
+  EXPECT_EQ(relayed(), "a:x");
+  Lose(session);
+  EXPECT_EQ(relayed(), "14");
+}
+
 TEST_F(RetryingTest, OnlyCallsUnderWayFailWhateverIsCut) {
   constexpr int kCallers = 8;
   const int rounds = Scaled(20) + 2;
@@ -348,24 +381,39 @@ TEST_F(RetryingTest, OnlyCallsUnderWayFailWhateverIsCut) {
   std::printf("%d answered, %d failed in %d cuts\n", answered.load(), failed.load(), rounds);
 }
 
-// A server that answers like this although it holds the session will go on so.
-TEST(RetryTest, IsGivenUpWhenTheTimeToReconnectIsOver) {
-  FakeServer server;
-  ClientOptions options;
-  options.reconnect_timeout = milliseconds(300);
-  const SessionHandle session =
-      Client::Connect(server.address(), options).value().OpenSession().value();
+// A server that holds the session and yet does not know it.
+class ForgetfulServerTest : public testing::Test {
+ protected:
+  grpc::Status Add(grpc::ClientContext& context, milliseconds reconnect_timeout) {
+    ClientOptions options;
+    options.reconnect_timeout = reconnect_timeout;
+    const SessionHandle session =
+        Client::Connect(server_.address(), options).value().OpenSession().value();
+    memo::examples::v1::CalculateRequest request;
+    request.add_numbers(-1);
+    memo::examples::v1::CalculateResponse response;
+    const grpc::Status status = memo::examples::v1::SlowAdder::NewStub(session.channel())
+                                    ->Calculate(&context, request, &response);
+    EXPECT_GT(server_.adder.calls().size(), 1u);
+    return status;
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(ForgetfulServerTest, IsAskedUntilTheTimeToReconnectIsOver) {
   grpc::ClientContext context;
-  memo::examples::v1::CalculateRequest request;
-  request.add_numbers(-1);
-  memo::examples::v1::CalculateResponse response;
   const auto begin = std::chrono::steady_clock::now();
-  const grpc::Status status = memo::examples::v1::SlowAdder::NewStub(session.channel())
-                                  ->Calculate(&context, request, &response);
-  EXPECT_EQ(status.error_code(), StatusCode::NOT_FOUND);
+  EXPECT_EQ(Add(context, milliseconds(300)).error_code(), StatusCode::NOT_FOUND);
   EXPECT_EQ(context.GetServerTrailingMetadata().count("memo-error"), 1u);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(300));
-  EXPECT_GT(server.adder.calls().size(), 1u);
+}
+
+TEST_F(ForgetfulServerTest, IsAskedUntilTheDeadlineWhichHasNoMemoError) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + milliseconds(300));
+  EXPECT_EQ(Add(context, milliseconds::max()).error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("memo-error"), 0u);
 }
 
 }  // namespace
