@@ -45,6 +45,7 @@ class Hold:
         self._stream: Any = None
         self.opened = session_pb2.Opened()
         self.released = threading.Event()
+        self._probe: Any = None
 
     @property
     def resume_window(self) -> float:
@@ -74,6 +75,24 @@ class Hold:
         heart.timeout.put(held.heartbeat_timeout.ToNanoseconds() / 1e9)
         if self._hold(stream, self.opened, None):
             stream.add_done_callback(on_ended)
+
+    def probe(self) -> None:
+        """Has gRPC connect as soon as it can, until `stop_probing`. Not thread-safe, as that."""
+        # It looks at its connections every 5 s (1.51), or while a call waits for one.
+        if self._probe is None or self._probe.done():
+            try:
+                self._probe = self._service.GetCacheInfo.future(
+                    session_pb2.GetCacheInfoRequest(),
+                    metadata=(("memo-session", self.opened.handle),),
+                    wait_for_ready=True,
+                )
+            except ValueError:
+                pass  # the channel is closed
+
+    def stop_probing(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.cancel()
 
     def keep(self, state: Optional[any_pb2.Any], handle: str) -> bool:
         """What the session is opened with from now on. False: it is another by now than the one
