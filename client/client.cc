@@ -80,6 +80,7 @@ absl::StatusOr<SessionHandle> Client::Open(std::optional<google::protobuf::Any> 
   if (absl::Status opened = keeper->Open(deadline); !opened.ok()) return opened;
   session->channel = std::make_shared<SessionChannel>(servers_->at(first_).calls,
                                                       [keeper] { return keeper->calls(); });
+  session->service = memo::v1::SessionService::NewStub(session->channel);
   return SessionHandle(std::move(session));
 }
 

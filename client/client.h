@@ -83,12 +83,15 @@ struct SessionEvents {
 // Calls on SessionHandle::channel():
 //   - When the server is about to stop, the session is opened on another one first. Then new calls
 //     go there, and those under way end where they are: none fails.
-//   - When the connection is lost, calls under way end with UNAVAILABLE; they may have been
-//     computed. gRPC makes those again of which it knows that they never left, or were refused by a
-//     server that stops.
-//   - Until the session is reconnected, calls fail as its former server answers them: with
-//     UNAVAILABLE if that cannot be reached, with NOT_FOUND (memo-error: SESSION_NOT_FOUND) if it
-//     was restarted. The latter were never computed.
+//   - When the connection is lost, calls under way end with UNAVAILABLE, or ABORTED (memo-error:
+//     SESSION_CLOSED): they may have been computed.
+//   - A unary call that reached no computation is made again as soon as the session is reconnected:
+//     one that found no connection, or was answered that its session is unknown (NOT_FOUND,
+//     memo-error: SESSION_NOT_FOUND), as by a server that was restarted. It is made with the same
+//     metadata, within its deadline, for at most `reconnect_timeout`; then it ends as it did first,
+//     and at once if the session is lost for good. Leave wait_for_ready as it is: gRPC would wait
+//     for the former server.
+//   - Not made again: streams, and unary calls by a grpc::ClientUnaryReactor.
 class Client {
  public:
   // `target` as gRPC takes it: "127.0.0.1:7070", "dns:///memod:7070", "unix:/run/memod.sock".

@@ -46,21 +46,23 @@ ClientOptions WithCredentials(ClientOptions options) {
   return options;
 }
 
-// Adds the handle when a call is made, which needs no interceptor in the call itself.
+// Adds the handle when a call is made: a call that has no other need has no interceptor.
 class HandleAdder final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  HandleAdder(std::string handle, std::shared_ptr<const void> kept)
-      : handle_(std::move(handle)), kept_(std::move(kept)) {}
+  HandleAdder(std::string handle, std::shared_ptr<const void> kept,
+              Connections::Interceptor interceptor)
+      : handle_(std::move(handle)), kept_(std::move(kept)), interceptor_(std::move(interceptor)) {}
 
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo* info) override {
     info->client_context()->AddMetadata("memo-session", handle_);
-    return nullptr;
+    return interceptor_(info);
   }
 
  private:
   const std::string handle_;
   const std::shared_ptr<const void> kept_;
+  const Connections::Interceptor interceptor_;
 };
 
 // A call of the session service that nobody waits for; gone once it has ended.
@@ -88,9 +90,11 @@ Connections::Connections(std::string target, ClientOptions options)
       service(SessionService::NewStub(calls)) {}
 
 std::shared_ptr<grpc::Channel> Connections::CallsOf(const std::string& handle,
-                                                    std::shared_ptr<const void> kept) const {
+                                                    std::shared_ptr<const void> kept,
+                                                    Interceptor interceptor) const {
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
-  factories.push_back(std::make_unique<HandleAdder>(handle, std::move(kept)));
+  factories.push_back(
+      std::make_unique<HandleAdder>(handle, std::move(kept), std::move(interceptor)));
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       target, options.credentials, Arguments(options), std::move(factories));
 }

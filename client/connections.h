@@ -5,6 +5,7 @@
 #include <google/protobuf/message.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include <functional>
 #include <memory>
@@ -22,10 +23,15 @@ namespace memod {
 struct Connections {
   Connections(std::string target, ClientOptions options);
 
+  // Of a call that is being made; null: it has none.
+  using Interceptor =
+      std::function<grpc::experimental::Interceptor*(grpc::experimental::ClientRpcInfo*)>;
+
   // A channel over the connection of calls that adds `handle` to each of them. It keeps `kept`, as
   // do calls made on it, until their contexts are destroyed.
   std::shared_ptr<grpc::Channel> CallsOf(const std::string& handle,
-                                         std::shared_ptr<const void> kept) const;
+                                         std::shared_ptr<const void> kept,
+                                         Interceptor interceptor) const;
 
   // Runs `then` once the connection of calls has led to the server, or connect_timeout is over.
   // Neither waits.

@@ -29,8 +29,8 @@ class Seat : public std::enable_shared_from_this<Seat> {
   ~Seat() { LetGo(); }
 
   // A new channel for calls on the session, which keeps the seat.
-  std::shared_ptr<grpc::Channel> NewChannel() const {
-    return server().CallsOf(opened.handle(), shared_from_this());
+  std::shared_ptr<grpc::Channel> NewChannel(Connections::Interceptor interceptor) const {
+    return server().CallsOf(opened.handle(), shared_from_this(), std::move(interceptor));
   }
 
   // The session has a new stream, the former one being lost.

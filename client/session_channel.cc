@@ -3,6 +3,8 @@
 #include <grpcpp/impl/codegen/call.h>
 #include <grpcpp/impl/codegen/client_unary_call.h>
 
+#include "memod/client/retrying_call.h"
+
 // Making a call on a channel is private to gRPC's templates that make calls. This is one of them,
 // for a type that nobody calls with.
 template <>
@@ -29,7 +31,7 @@ grpc_connectivity_state SessionChannel::GetState(bool try_to_connect) {
 grpc::internal::Call SessionChannel::CreateCall(const grpc::internal::RpcMethod& method,
                                                 grpc::ClientContext* context,
                                                 grpc::CompletionQueue* cq) {
-  return Private::CreateCall(*present_(), method, context, cq);
+  return RetryingCall::Watched(Private::CreateCall(*present_(), method, context, cq));
 }
 
 // Calls perform their operations on the channel that made them: this is never one.

@@ -18,19 +18,9 @@ absl::StatusOr<ReleaseReceipt> ReceiptOf(absl::StatusOr<Response> response) {
   return std::move(*response->mutable_receipt());
 }
 
-template <typename Method, typename Request>
-auto CallOn(const Seat& seat, Method method, const Request& request) {
-  return seat.server().Call(method, seat.opened.handle(), request);
-}
-
-// Where the session is now; again if that was not where it is any more.
-template <typename Method, typename Request>
-auto Call(const SessionKeeper& keeper, Method method, const Request& request) {
-  for (;;) {
-    const std::shared_ptr<Seat> seat = keeper.seat();
-    auto answer = CallOn(*seat, method, request);
-    if (answer.ok() || keeper.seat() == seat) return answer;
-  }
+absl::StatusOr<memo::v1::CloseSessionResponse> CloseOn(const Seat& seat) {
+  return seat.server().Call(&SessionService::Stub::CloseSession, seat.opened.handle(),
+                            memo::v1::CloseSessionRequest());
 }
 
 }  // namespace
@@ -56,19 +46,16 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf
   *request.mutable_state() = PackState(state);
   for (;;) {
     const std::shared_ptr<Seat> seat = session_->keeper->seat();
-    auto receipt = ReceiptOf(CallOn(*seat, &SessionService::Stub::UpdateState, request));
-    if (receipt.ok() ? session_->keeper->KeepState(request.state(), seat)
-                     : session_->keeper->seat() == seat) {
-      return receipt;
-    }
-    // It moved meanwhile, and took the former state along.
+    auto receipt = ReceiptOf(session_->Call(&SessionService::Stub::UpdateState, request));
+    if (!receipt.ok() || session_->keeper->KeepState(request.state(), seat)) return receipt;
+    // It moved meanwhile, and may have taken the former state along.
   }
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::ClearCache(const std::string& method) {
   memo::v1::ClearCacheRequest request;
   request.set_method(method);
-  return ReceiptOf(Call(*session_->keeper, &SessionService::Stub::ClearCache, request));
+  return ReceiptOf(session_->Call(&SessionService::Stub::ClearCache, request));
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
@@ -76,23 +63,21 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
   memo::v1::ForgetRequest forget;
   forget.set_method(method);
   forget.set_request(request.SerializeAsString());
-  return ReceiptOf(Call(*session_->keeper, &SessionService::Stub::Forget, forget));
+  return ReceiptOf(session_->Call(&SessionService::Stub::Forget, forget));
 }
 
 absl::StatusOr<memo::v1::GetCacheInfoResponse> SessionHandle::GetCacheInfo(
     const std::string& method) const {
   memo::v1::GetCacheInfoRequest request;
   request.set_method(method);
-  return Call(*session_->keeper, &SessionService::Stub::GetCacheInfo, request);
+  return session_->Call(&SessionService::Stub::GetCacheInfo, request);
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Close() {
   // Released first, so that the end that this call brings about is not told as a loss.
   const absl::Status before = session_->keeper->Release();
-  auto receipt =
-      before.ok() ? ReceiptOf(CallOn(*session_->keeper->seat(), &SessionService::Stub::CloseSession,
-                                     memo::v1::CloseSessionRequest()))
-                  : absl::StatusOr<ReleaseReceipt>(before);
+  auto receipt = before.ok() ? ReceiptOf(CloseOn(*session_->keeper->seat()))
+                             : absl::StatusOr<ReleaseReceipt>(before);
   session_->keeper->LetGo();
   return receipt;
 }

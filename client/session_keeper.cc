@@ -1,11 +1,12 @@
 #include "memod/client/session_keeper.h"
 
-#include <algorithm>
 #include <random>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
+#include "memod/client/backoff.h"
+#include "memod/client/retrying_call.h"
 
 namespace memod {
 namespace {
@@ -18,11 +19,6 @@ std::string RandomName() {
   std::string bytes(16, '\0');
   for (char& byte : bytes) byte = static_cast<char>(random());
   return absl::BytesToHexString(bytes);
-}
-
-absl::Duration Jittered(absl::Duration longest) {
-  static thread_local std::minstd_rand random(std::random_device{}());
-  return longest * std::uniform_real_distribution<>(0, 1)(random);
 }
 
 // Whether an attempt that failed like this may be made again; else the server does not take us.
@@ -71,9 +67,22 @@ std::shared_ptr<Seat> SessionKeeper::seat() const {
   return seat_;
 }
 
+std::shared_ptr<Seat> SessionKeeper::held() const {
+  absl::MutexLock lock(&mutex_);
+  return hold_ == nullptr ? nullptr : seat_;
+}
+
+bool SessionKeeper::done() const {
+  absl::MutexLock lock(&mutex_);
+  return done_;
+}
+
 std::shared_ptr<grpc::Channel> SessionKeeper::calls() {
   absl::MutexLock lock(&mutex_);
-  if (calls_ == nullptr) calls_ = seat_->NewChannel();
+  if (calls_ == nullptr) {
+    calls_ = seat_->NewChannel(
+        [keeper = weak_from_this()](auto* call) { return RetryingCall::Make(keeper, call); });
+  }
   return calls_;
 }
 
@@ -296,8 +305,7 @@ void SessionKeeper::GiveUp(const absl::Status& why) {
 }
 
 absl::Duration SessionKeeper::Pause() const {
-  const size_t rounds = std::min<size_t>(failed_ / servers_->size(), 10);
-  return Jittered(std::min(kLongestPause, kShortestPause * (1 << rounds)));
+  return Backoff(failed_ / servers_->size(), kShortestPause, kLongestPause);
 }
 
 void SessionKeeper::TryAfter(absl::Duration pause) {

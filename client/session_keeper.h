@@ -41,6 +41,11 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
 
   // Where the session is, or was last. Null before it is open.
   std::shared_ptr<Seat> seat() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null while no stream holds it.
+  std::shared_ptr<Seat> held() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether it was let go of, or lost for good: nothing is tried any more.
+  bool done() const ABSL_LOCKS_EXCLUDED(mutex_);
+  const ClientOptions& options() const { return servers_->options(); }
   // For calls on it there.
   std::shared_ptr<grpc::Channel> calls() ABSL_LOCKS_EXCLUDED(mutex_);
   // OK while a stream holds the session.

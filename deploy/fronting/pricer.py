@@ -6,6 +6,7 @@ usage: deploy/fronting/pricer.py [ADDRESS]     default 127.0.0.1:50051
 
 import math
 import random
+import signal
 import sys
 import time
 from concurrent import futures
@@ -44,6 +45,8 @@ def main():
     grpc_stubs.add_PricerServicer_to_server(Pricer(), server)
     server.add_insecure_port(address)
     server.start()
+    # In a container this is process 1, which no signal ends that it does not ask for.
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=1))
     print(f"pricing on {address}", flush=True)
     server.wait_for_termination()
 
