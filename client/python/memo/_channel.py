@@ -1,8 +1,13 @@
 """The channel that a session gives to its user's stubs."""
 
-from typing import Any, Callable, NamedTuple, Optional
+import math
+import time
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 import grpc
+
+from memo._hold import Hold
+from memo._retry import Begin, Call, never_begun
 
 
 class _CallDetails(NamedTuple):
@@ -19,7 +24,6 @@ class _Details(_CallDetails, grpc.ClientCallDetails):
 
 
 class _HandleAdder(
-    grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
@@ -38,12 +42,126 @@ class _HandleAdder(
         )
         return proceed(added, request)
 
-    intercept_unary_unary = _intercept
     intercept_unary_stream = _intercept
     intercept_stream_unary = _intercept
     intercept_stream_stream = _intercept
 
 
-def with_handle(channel: grpc.Channel, handle: Callable[[], str]) -> grpc.Channel:
-    """`channel`, with what `handle` returns added to every call as `memo-session`."""
-    return grpc.intercept_channel(channel, _HandleAdder(handle))
+class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
+    """A blocking call that is not made again gives what gRPC gives."""
+
+    def __init__(
+        self, make: Callable[[Any], Any], serializer: Any, handle: Callable[[], str], hold: Hold
+    ) -> None:
+        """make: gRPC's method, with the serializer that it is given."""
+        self._method = make(serializer)
+        self._serializer = serializer
+        self._make = make
+        self._method_of_bytes: Any = None  # once it is needed
+        self._handle = handle
+        self._hold = hold
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self.with_call(*arguments, **named)[0]
+
+    def with_call(
+        self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
+    ) -> Tuple[Any, Any]:
+        deadline = _deadline(timeout)
+        metadata = tuple(metadata or ())
+        session = ("memo-session", self._handle())
+        try:
+            return self._method.with_call(  # type: ignore[no-any-return]
+                request, timeout, (*metadata, session), *others, **named
+            )
+        except grpc.RpcError as error:
+            if not (self._hold.reconnects and never_begun(error)):
+                raise
+            call = Call(self._begin(request, metadata, others, named), self._hold, deadline)
+            # Without the frames that it came through, which have the session.
+            call.attempted(error.with_traceback(None))
+        try:
+            return call.result(), call
+        finally:
+            del call  # else it and the exception that it raises keep each other
+
+    def future(
+        self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
+    ) -> Any:
+        deadline = _deadline(timeout)
+        handle = self._handle()
+        begin = self._begin(request, tuple(metadata or ()), others, named)
+        if not self._hold.reconnects:
+            return begin(timeout, handle)
+        call = Call(begin, self._hold, deadline)
+        call.attempt(timeout, handle)
+        return call
+
+    def _begin(self, request: Any, metadata: Any, others: Any, named: Any) -> Begin:
+        """Begins the call with the request as it is now. Does not keep the session."""
+        method = self._method
+        if self._serializer is not None:
+            try:
+                request = self._serializer(request)
+            except Exception:
+                pass  # gRPC says so
+            else:
+                self._method_of_bytes = method = self._method_of_bytes or self._make(None)
+
+        def begin(timeout: Optional[float], handle: str) -> Any:
+            sent = (*metadata, ("memo-session", handle))
+            return method.future(request, timeout, sent, *others, **named)
+
+        return begin
+
+
+class SessionChannel(grpc.Channel):
+    """`channel`, with what `handle` returns added to every call as `memo-session`, and unary calls
+    made again as _retry.py says.
+    """
+
+    def __init__(self, channel: grpc.Channel, handle: Callable[[], str], hold: Hold) -> None:
+        self._channel = channel
+        self._streams = grpc.intercept_channel(channel, _HandleAdder(handle))
+        self._handle = handle
+        self._hold = hold
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        **named: Any,
+    ) -> grpc.UnaryUnaryMultiCallable:
+        def make(serializer: Any) -> Any:
+            return self._channel.unary_unary(method, serializer, response_deserializer, **named)
+
+        return _UnaryMethod(make, request_serializer, self._handle, self._hold)
+
+    def unary_stream(self, *arguments: Any, **named: Any) -> grpc.UnaryStreamMultiCallable:
+        return self._streams.unary_stream(*arguments, **named)
+
+    def stream_unary(self, *arguments: Any, **named: Any) -> grpc.StreamUnaryMultiCallable:
+        return self._streams.stream_unary(*arguments, **named)
+
+    def stream_stream(self, *arguments: Any, **named: Any) -> grpc.StreamStreamMultiCallable:
+        return self._streams.stream_stream(*arguments, **named)
+
+    def subscribe(self, *arguments: Any, **named: Any) -> None:
+        self._channel.subscribe(*arguments, **named)
+
+    def unsubscribe(self, callback: Any) -> None:
+        self._channel.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> "SessionChannel":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def _deadline(timeout: Optional[float]) -> float:
+    return math.inf if timeout is None else time.monotonic() + timeout

@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 import grpc
 from google.protobuf import any_pb2
 
+from memo._results import Lost
 from memo.v1 import session_pb2, session_pb2_grpc
 
 Metadata = Sequence[Tuple[str, Any]]
@@ -35,16 +36,32 @@ class Hold:
         state: Optional[any_pb2.Any],
         metadata: Optional[Metadata],
         timeout: Optional[float],
+        reconnect_timeout: float,
     ) -> None:
         self._service = service_of(channel)
         self._metadata = metadata
         self._timeout = timeout
+        self.reconnect_timeout = reconnect_timeout
         self._name = secrets.token_hex(16)  # by which a new stream takes the place of the former
         self._lock = threading.Lock()
         self._state = state
         self._stream: Any = None
+        self._unread: Any = None  # the same, if nobody reads it
         self.opened = session_pb2.Opened()
         self.released = threading.Event()
+        self.lost: Optional[Lost] = None  # why it is held no more, for good
+        self._probe: Any = None
+
+    @property
+    def held(self) -> bool:
+        """False: it is away, or its stream's end is still to be acted on."""
+        stream = self._stream
+        return stream is not None and stream.is_active()
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether it is held, or will be unless that fails."""
+        return self.reconnect_timeout > 0 and self.lost is None and not self.released.is_set()
 
     @property
     def resume_window(self) -> float:
@@ -60,6 +77,8 @@ class Hold:
             stream = self._service.OpenSession(request, metadata=self._metadata)
             opened = self._first(stream, on_draining, None).opened
             if self._hold(stream, opened, state):
+                if on_draining is None:
+                    self._unread = stream
                 stream.add_done_callback(on_ended)
                 return
 
@@ -75,6 +94,24 @@ class Hold:
         if self._hold(stream, self.opened, None):
             stream.add_done_callback(on_ended)
 
+    def probe(self) -> None:
+        """Has gRPC connect as soon as it can, until `stop_probing`. Not thread-safe, as that."""
+        # It looks at its connections every 5 s (1.51), or while a call waits for one.
+        if self._probe is None or self._probe.done():
+            try:
+                self._probe = self._service.GetCacheInfo.future(
+                    session_pb2.GetCacheInfoRequest(),
+                    metadata=(("memo-session", self.opened.handle),),
+                    wait_for_ready=True,
+                )
+            except ValueError:
+                pass  # the channel is closed
+
+    def stop_probing(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.cancel()
+
     def keep(self, state: Optional[any_pb2.Any], handle: str) -> bool:
         """What the session is opened with from now on. False: it is another by now than the one
         that has this state already."""
@@ -82,11 +119,19 @@ class Hold:
             self._state = state
             return self.opened.handle == handle
 
+    def check(self) -> None:
+        """To be called when a call found no server, or no session. Does not wait."""
+        # gRPC does not tell the end of a stream before all of it was read, as `draining`.
+        with self._lock:
+            stream, self._unread = self._unread, None
+        if stream is not None:
+            _start_reader(_read_on, stream, None, None)
+
     def release(self) -> None:
         """Lets go of the session, and does not wait for the server."""
         with self._lock:
             self.released.set()
-            stream, self._stream = self._stream, None
+            stream, self._stream, self._unread = self._stream, None, None
         if stream is not None:
             self._let_go(stream, self.opened)
 
@@ -98,7 +143,7 @@ class Hold:
             released = self.released.is_set()
             resumed = opened is self.opened
             if not released and (resumed or state is self._state):
-                self._stream, self.opened = stream, opened
+                self._stream, self.opened, self._unread = stream, opened, None
                 return True
         self._let_go(stream, opened)
         if released:
@@ -124,10 +169,7 @@ class Hold:
     def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:
         """The first message. gRPC reads without a timeout, so a thread of ours reads."""
         first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
-        reader = threading.Thread(
-            target=_read, args=(stream, first, on_draining, heart), name="memo-reader", daemon=True
-        )
-        reader.start()
+        _start_reader(_read, stream, first, on_draining, heart)
         try:
             return first.result(self._timeout)
         except concurrent.futures.TimeoutError:
@@ -168,6 +210,10 @@ class _Heart:
 
 def service_of(channel: grpc.Channel) -> Any:
     return session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def _start_reader(read: Callable[..., None], *arguments: Any) -> None:
+    threading.Thread(target=read, args=arguments, name="memo-reader", daemon=True).start()
 
 
 def _read(

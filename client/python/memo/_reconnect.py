@@ -11,6 +11,8 @@ from memo import _metadata
 from memo._hold import Hold, OnDraining, OnEnded, Released
 from memo._results import Lost
 
+_Became = Union[Literal["resumed", "reopened", "released"], Lost]
+
 _SHORTEST, _LONGEST = 0.1, 2.0  # pauses, in seconds
 
 # Of an attempt: others may yet succeed. Any other: the server does not take us.
@@ -37,10 +39,19 @@ def lost_by(call: grpc.RpcContext) -> Lost:
 
 def reconnect(
     hold: Hold, why: Lost, timeout: float, on_draining: OnDraining, on_ended: OnEnded
-) -> Union[Literal["resumed", "reopened", "released"], Lost]:
+) -> _Became:
     """Tries until it succeeds, the session is released, or about `timeout` is over; says which.
     Blocks.
     """
+    try:
+        return _try(hold, why, timeout, on_draining, on_ended)
+    finally:
+        hold.stop_probing()
+
+
+def _try(
+    hold: Hold, why: Lost, timeout: float, on_draining: OnDraining, on_ended: OnEnded
+) -> _Became:
     began = time.monotonic()
     waits = hold.resume_window
     for attempt in itertools.count():
@@ -63,6 +74,7 @@ def reconnect(
         except ValueError:
             return why  # its user closed the channel
         except grpc.RpcError as error:
+            hold.probe()
             if resumes and error.code() is grpc.StatusCode.NOT_FOUND:
                 waits = 0.0
                 continue

@@ -23,7 +23,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
-from memo._channel import with_handle
+from memo._channel import SessionChannel
 from memo._hold import Hold, Metadata, OnDraining, service_of
 from memo._reconnect import is_for_good, lost_by, reconnect
 from memo._results import CacheInfo, Lost, Receipt
@@ -66,7 +66,8 @@ def open_session(
         its `channel`. None: forever.
     reconnect_timeout: how long, in seconds, a session whose connection or server is lost is
         reconnected before it counts as lost: resumed as it was where the server still has it, else
-        opened anew with its state. 0: not at all.
+        opened anew with its state. Unary calls made meanwhile wait, as long as no computation of
+        them can have begun. 0: not at all.
     on_draining: called when the server is about to stop. Calls still work. A session with it has a
         thread of its own.
     on_resumed: called when the session was disconnected and is held again, all as it was.
@@ -79,9 +80,9 @@ def open_session(
 
     Raises grpc.RpcError, with the errors of SessionService.OpenSession, and TimeoutError.
     """
-    hold = Hold(hold_on or channel, _packed(state), metadata, timeout)
+    hold = Hold(hold_on or channel, _packed(state), metadata, timeout, reconnect_timeout)
     events = _Events(on_draining, on_resumed, on_reopened, on_lost)
-    session = Session(channel, timeout, reconnect_timeout, events, hold)
+    session = Session(channel, timeout, events, hold)
     session._open()
     return session
 
@@ -94,26 +95,22 @@ class Session:
     keeps `self`.
 
     Thread-safe. Its calls raise grpc.RpcError: NOT_FOUND with the memo-error SESSION_NOT_FOUND if
-    the session is closed or lost, or not reconnected yet. In a forked child it can neither be used
-    nor end.
+    the session is closed or lost. While it is reconnected they wait, as those on `channel` do. In a
+    forked child it can neither be used nor end.
     """
 
     def __init__(
         self,
         channel: grpc.Channel,
         timeout: Optional[float],
-        reconnect_timeout: float,
         events: _Events,
         hold: Hold,
     ) -> None:
         self._channel = channel
-        self._service = service_of(channel)
         self._timeout = timeout
-        self._reconnect_timeout = reconnect_timeout
         self._events = events
         self._hold = hold
         self._process = os.getpid()
-        self._lost: Optional[Lost] = None
         self._receipt: Optional[Receipt] = None
 
     def _open(self) -> None:
@@ -140,20 +137,25 @@ class Session:
 
     @property
     def channel(self) -> grpc.Channel:
-        """For stubs of your own: adds the handle to every call. To close it is to close the
-        channel that the session was opened with.
+        """For stubs of your own: adds the handle to every call. Unary calls are made again where no
+        computation can have begun: they found no server, no session, or a server that is stopping.
+        To close it is to close the channel that the session was opened with.
         """
-        return with_handle(self._channel, self._handle_here)
+        return SessionChannel(self._channel, self._handle_here, self._hold)
+
+    @property
+    def _service(self) -> Any:
+        return service_of(self.channel)
 
     @property
     def lost(self) -> Optional[Lost]:
         """Why the session ended, unless it is held or was closed here."""
-        return self._lost
+        return self._hold.lost
 
     @property
     def closed(self) -> bool:
         """Whether it has ended: closed here, or lost."""
-        return self._lost is not None or not self._release.alive
+        return self._hold.lost is not None or not self._release.alive
 
     def update_state(self, state: Optional[Message]) -> Receipt:
         """Replaces the state: the server builds a new instance, and starts an empty cache. On an
@@ -199,7 +201,7 @@ class Session:
             return self._receipt
         self._hold.released.set()  # nothing is tried any more
         try:
-            if self._lost is None:
+            if self._hold.lost is None:
                 answer = self._call(self._service.CloseSession, session_pb2.CloseSessionRequest())
                 self._receipt = Receipt._of(answer.receipt)
         except grpc.RpcError:
@@ -221,8 +223,8 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        if self._lost is not None:
-            status = f"lost: {self._lost.code.name}: {self._lost.details}"
+        if self._hold.lost is not None:
+            status = f"lost: {self._hold.lost.code.name}: {self._hold.lost.details}"
         else:
             status = "closed" if self.closed else "open"
         return f"<memo.Session {self.id} {status}>"
@@ -236,8 +238,7 @@ class Session:
         return self.handle
 
     def _call(self, method: Any, request: Message, metadata: Optional[Metadata] = None) -> Any:
-        all_metadata = (*(metadata or ()), ("memo-session", self._handle_here()))
-        return method(request, timeout=self._timeout, metadata=all_metadata)
+        return method(request, timeout=self._timeout, metadata=metadata)
 
     def _told(self) -> Tuple[OnDraining, Callable[[Any], None]]:
         """What a stream of this session tells, and knows it weakly by."""
@@ -272,10 +273,10 @@ def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     if holder._process != os.getpid():
         return  # gRPC ends a forked child's streams; the parent's goes on
     why = lost_by(stream)
-    if is_for_good(stream) or holder._reconnect_timeout <= 0:
+    if is_for_good(stream) or holder._hold.reconnect_timeout <= 0:
         _lose(session, why)
     else:
-        arguments = (session, holder._hold, why, holder._reconnect_timeout, *holder._told())
+        arguments = (session, holder._hold, why, holder._hold.reconnect_timeout, *holder._told())
         threading.Thread(
             target=_reconnect, args=arguments, name="memo-reconnect", daemon=True
         ).start()
@@ -292,7 +293,7 @@ def _reconnect(session: "weakref.ref[Session]", *arguments: Any) -> None:
 def _lose(session: "weakref.ref[Session]", why: Lost) -> None:
     holder = session()
     if holder is not None and holder._release.alive:
-        holder._lost = why
+        holder._hold.lost = why
         _put(session, "lost", why)
 
 

@@ -1,10 +1,13 @@
 """A thread that does what others must not do themselves."""
 
+import heapq
+import itertools
 import logging
 import os
 import queue
 import threading
-from typing import Callable, Optional
+import time
+from typing import Any, Callable, List, Optional, Tuple
 
 _log = logging.getLogger("memo")
 
@@ -24,7 +27,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
 
@@ -39,9 +42,35 @@ class Worker:
 
     def _work(self) -> None:
         while True:
-            task = self._queue.get()
+            self._do(self._queue.get())
+
+    def _do(self, task: Callable[[], object]) -> None:
+        try:
+            task()
+        except Exception:
+            _log.exception("exception in %s", self._name)
+
+
+class Timer(Worker):
+    """A worker that does each task when it is due."""
+
+    _order = itertools.count()  # of those due at once
+
+    def at(self, due: float, task: Callable[[], object]) -> None:
+        """due: by time.monotonic."""
+        self._queue.put((due, next(self._order), task))
+
+    def put(self, task: Callable[[], object]) -> None:
+        self.at(0.0, task)
+
+    def _work(self) -> None:
+        waiting: List[Tuple[float, int, Callable[[], object]]] = []
+        while True:
+            pause = waiting[0][0] - time.monotonic() if waiting else None
+            if pause is not None and pause <= 0:
+                self._do(heapq.heappop(waiting)[-1])
+                continue
             try:
-                task()
-            except Exception:
-                _log.exception("exception in %s", self._name)
-            del task  # and what it holds, before waiting for the next
+                heapq.heappush(waiting, self._queue.get(timeout=pause))
+            except queue.Empty:
+                pass

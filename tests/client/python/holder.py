@@ -99,6 +99,24 @@ class Holder:
         in_fork(drop)
         self.check_still_there()
 
+    def fork_that_drops_a_call(self):
+        slow = SlowAdder(self.channel, delay=0.3)
+        self.call = slow.start(1)
+
+        def drop():
+            del self.call
+            gc.collect()
+            # As making a call again in the fork would do.
+            memo._retry._timer.start()
+            dropped = threading.Event()
+            memo._retry._timer.put(dropped.set)
+            dropped.wait()
+
+        in_fork(drop)
+        assert self.call.result().sum == 1
+        del slow, self.call
+        self.check_still_there()
+
     def check_still_there(self):
         assert self.adder.session.lost is None
         assert self.adder.how(1) == (1, "hit")

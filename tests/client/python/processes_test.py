@@ -45,7 +45,8 @@ class ProcessesTest(MemodTest):
         self.check_nothing_is_left()
 
     def test_a_fork_cannot_end_it(self):
-        for how in ("ends", "drops", "releases_what_it_drops", "closes", "calls"):
+        hows = ("ends", "drops", "releases_what_it_drops", "drops_a_call", "closes", "calls")
+        for how in hows:
             for support in "01":
                 with self.subTest(how, support=support):
                     self.check_ends_well(f"fork_that_{how}", GRPC_ENABLE_FORK_SUPPORT=support)

@@ -82,6 +82,20 @@ class ReconnectTest(MemodTest):
         self.check_told("reopened")
         self.assertEqual(adder.how(1), (1, "miss"))
 
+    def test_a_server_that_comes_back_is_found_soon(self):
+        told = queue.SimpleQueue()
+        adder = SlowAdder(self.channel, on_reopened=lambda: told.put("reopened"))
+        self.memod.process.kill()
+        self.memod.wait()
+        eventually("it is tried", lambda: self.reconnecting() == 1)
+        eventually("there is none", lambda: self.is_refused(self.channel))
+        self.memod = self.enterContext(Memod(f"--server.listen={self.memod.address}"))
+        self.admin = self.enterContext(self.memod.admin())
+        begin = time.monotonic()
+        self.assertEqual(told.get(timeout=SOON), "reopened")
+        self.assertLess(time.monotonic() - begin, 4)  # 5, where gRPC is left alone with it
+        self.assertFalse(adder.session.closed)
+
     def test_a_resumed_session_is_held_by_heartbeats(self):
         self.serve("--session.resume_window=1h", "--session.heartbeat_timeout=200ms")
         adder = self.open()
@@ -129,6 +143,13 @@ class ReconnectTest(MemodTest):
             return adder.session.cache_info() is not None
         except grpc.RpcError:
             return False
+
+    @staticmethod
+    def is_refused(channel):
+        try:
+            channel.unary_unary("/no.Service/Method")(b"", timeout=SOON)
+        except grpc.RpcError as error:
+            return "Connection refused" in error.details()
 
     def holders(self):
         listed = self.admin.call("/memo.v1.AdminService/ListSessions").sessions

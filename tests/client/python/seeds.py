@@ -24,20 +24,22 @@ class SlowAdder:
         self.session = memo.open_session(channel, adder_state(delay), **events)
         self._remote = slow_adder_pb2_grpc.SlowAdderStub(self.session.channel)
 
-    def calculate(self, *numbers):
-        return self.how(*numbers)[0]
+    def calculate(self, *numbers, timeout=None):
+        return self.how(*numbers, timeout=timeout)[0]
 
-    def how(self, *numbers, control=None):
+    def how(self, *numbers, control=None, timeout=None):
         """The sum, and whether it was computed or remembered."""
         request = slow_adder_pb2.CalculateRequest(numbers=(self.constant, *numbers))
         metadata = control and memo.control(control)
-        answer, call = self._remote.Calculate.with_call(request, metadata=metadata)
+        answer, call = self._remote.Calculate.with_call(
+            request, metadata=metadata, timeout=timeout
+        )
         return answer.sum, memo.cache_status(call)
 
-    def start(self, *numbers):
+    def start(self, *numbers, timeout=None):
         """A future of the sum."""
         request = slow_adder_pb2.CalculateRequest(numbers=(self.constant, *numbers))
-        return self._remote.Calculate.future(request)
+        return self._remote.Calculate.future(request, timeout=timeout)
 
 
 class Dataset:

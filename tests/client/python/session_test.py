@@ -1,14 +1,14 @@
 """What a session sends, and what it answers."""
 
 import concurrent.futures
-import threading
 import unittest
 
 import grpc
 from fixture import MemodTest
 from harness import SOON
 from memo.examples.v1 import slow_adder_pb2
-from memo.v1 import session_pb2, session_pb2_grpc
+from memo.v1 import session_pb2
+from recorder import RecordedTest
 from seeds import CALCULATE, SlowAdder, adder_state
 
 import memo
@@ -92,32 +92,6 @@ class SessionTest(MemodTest):
         self.assertIsNone(memo.error(refused.exception))
 
 
-class Recorder(session_pb2_grpc.SessionServiceServicer):
-    """A server that says what it was sent. Its sessions open once `opens` is set."""
-
-    def __init__(self):
-        self.opens = threading.Event()
-        self.opens.set()
-        self.ended = threading.Event()
-        self.opening_metadata = {}
-        self.forgotten = None
-
-    def OpenSession(self, request, context):  # noqa: N802
-        over = threading.Event()
-        context.add_callback(self.ended.set)
-        context.add_callback(over.set)
-        context.add_callback(self.opens.set)
-        self.opening_metadata = dict(context.invocation_metadata())
-        self.opens.wait()
-        opened = session_pb2.Opened(handle="secret", session_id="public")
-        yield session_pb2.OpenSessionResponse(opened=opened)
-        over.wait()
-
-    def Forget(self, request, context):  # noqa: N802
-        self.forgotten = request, dict(context.invocation_metadata())
-        return session_pb2.ForgetResponse(receipt=session_pb2.ReleaseReceipt(entries=1, bytes=2))
-
-
 def echo_handler(details):
     """Of any kind of call, by the kind's name in the path: answers with the session's handle."""
 
@@ -145,19 +119,8 @@ class EchoHandler(grpc.GenericRpcHandler):
         return echo_handler(details)
 
 
-class RecordedTest(unittest.TestCase):
-    """Against a server that shows what memod does not tell."""
-
-    def setUp(self):
-        self.recorder = Recorder()
-        executor = self.enterContext(concurrent.futures.ThreadPoolExecutor(8))
-        server = grpc.server(executor, handlers=[EchoHandler()])
-        session_pb2_grpc.add_SessionServiceServicer_to_server(self.recorder, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        self.addCleanup(lambda: server.stop(grace=0).wait())
-        own = memo.OWN_CONNECTION
-        self.channel = self.enterContext(grpc.insecure_channel(f"127.0.0.1:{port}", own))
+class RecordedSessionTest(RecordedTest):
+    handlers = (EchoHandler(),)
 
     def test_the_handle_goes_with_every_kind_of_call(self):
         channel = memo.open_session(self.channel).channel
