@@ -47,9 +47,7 @@ def never_begun(call: Any) -> bool:
         return False
     text = getattr(call, "debug_error_string", str)()
     itself = text.partition(":")[2].startswith(call.details() or "no details")
-    return (itself and "Error received from peer" not in text) or (
-        _metadata.error(call) == "DRAINING"
-    )
+    return itself and "Error received from peer" not in text
 
 
 class _End(NamedTuple):

@@ -217,20 +217,6 @@ class RetryTest(MemodTest):
                 call(1)
             self.check_failed(failed.exception, grpc.StatusCode.UNAVAILABLE, NO_SERVER)
 
-    def test_what_a_server_that_stops_had_queued_goes_to_the_next(self):
-        self.memod = self.enterContext(Memod("--compute.threads=1", "--server.drain_timeout=100ms"))
-        self.admin = self.enterContext(self.memod.admin())
-        channel = self.enterContext(self.new_channel())
-        slow, quick = SlowAdder(channel, delay=3600), SlowAdder(channel)
-        running = slow.start(1)
-        eventually("it runs", lambda: self.gauges()["flights"] == 1)
-        queued = quick.start(2)
-        eventually("it is queued", lambda: self.gauges()["queued"] == 1)
-        self.assertEqual(self.memod.stop(), 0)
-        self.assertIsNotNone(running.exception(SOON))
-        self.restart()
-        self.assertEqual(queued.result(SOON).sum, 2)
-
 
 class Scripted(grpc.GenericRpcHandler):
     """Answers each call as the next of `answers` does, else with what it was sent."""
