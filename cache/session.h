@@ -138,6 +138,11 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   friend class SessionTable;
   void OnLapsed() override ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // For good: it is closed, or about to be since its lease is over and nobody else holds it.
+  bool Ended() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The part's mutex, which is this, is held.
+  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK(mutex_) {}
+
   struct Hold {
     std::string name;
     const Holder* holder;  // which lets go before it dies
@@ -225,7 +230,9 @@ class SessionTable {
 
   Leases& leases() { return leases_; }
 
-  // Null if there is none. The only thing here on a call's path; it shares no lock with the rest.
+  // Null if there is none, or its lease is over and nobody else holds it: also where very many lapse
+  // at once, and its own closing is yet to come. The only thing here on a call's path; it shares no
+  // lock with the rest.
   std::shared_ptr<Session> Find(std::string_view handle) const;
   std::shared_ptr<Session> FindById(std::string_view id) const ABSL_LOCKS_EXCLUDED(mutex_);
   // At most `count` sessions, in the order of their ids, after the id `after`.
