@@ -252,6 +252,11 @@ absl::Status SessionTable::Hold(Session& session, std::string name,
   {
     MutexLock lock(session.mutex_);
     if (session.Ended()) return SessionNotFound();
+    // Whom it waited for is there.
+    if (std::exchange(session.lapse_reason_, CloseReason::kLeaseLapsed) !=
+        CloseReason::kLeaseLapsed) {
+      leases_.Revoke(session);
+    }
     const auto same = std::find_if(session.holds_.begin(), session.holds_.end(),
                                    [&](const auto& h) { return !name.empty() && h.name == name; });
     if (same == session.holds_.end()) {
@@ -273,8 +278,8 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
         std::erase_if(session->holds_, [&](const auto& hold) { return hold.holder == &holder; });
     if (held == 0 || session->incarnation_ == nullptr) return;
     holders_.fetch_sub(static_cast<int64_t>(held), std::memory_order_relaxed);
-    if (session->holds_.empty() && resume_window > Duration::zero()) {
-      if (!leases_.granted(*session)) session->lapse_reason_ = reason;
+    if (resume_window > Duration::zero() && session->holds_.empty() && !leases_.granted(*session)) {
+      session->lapse_reason_ = reason;
       leases_.Grant(session, resume_window, now);
     }
   }

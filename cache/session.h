@@ -160,7 +160,8 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   // Caches of former states, where calls of this session may still wait; each once.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
   std::vector<Hold> holds_ ABSL_GUARDED_BY(mutex_);
-  // What it is closed for when its lease lapses and nobody else holds it.
+  // What it is closed for when its lease lapses and nobody else holds it. Other than kLeaseLapsed:
+  // the lease is the resume window of a stream that was lost, and nobody holds it.
   CloseReason lapse_reason_ ABSL_GUARDED_BY(mutex_) = CloseReason::kLeaseLapsed;
 };
 
@@ -208,8 +209,8 @@ class SessionTable {
   // `holder` holds it, too; in place of one that has the same name, unless that is empty.
   // NOT_FOUND: the session is closed.
   absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
-  // `holder` holds it no more. When nobody else does, it is closed for that reason, after it has
-  // waited `resume_window` for another one. Does nothing for who holds it no more.
+  // `holder` holds it no more. When nobody else does, nor a lease, it is closed for that reason, after
+  // it has waited `resume_window` for another one. Does nothing for who holds it no more.
   void LetGo(const std::shared_ptr<Session>& session, const Holder& holder, CloseReason reason,
              Duration resume_window, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed.

@@ -211,6 +211,32 @@ TEST_F(HolderTest, SessionWaitsForAnotherHolderWithinTheResumeWindow) {
   EXPECT_EQ(reason_, CloseReason::kClientGone);
 }
 
+TEST_F(HolderTest, WhoComesWithinTheResumeWindowMayLetGoAtOnce) {
+  const SessionPtr s = Open();
+  const auto a = Hold(s, "a");
+  LetGo(s, *a, seconds(5));
+  const auto b = Hold(s, "a");
+  EXPECT_EQ(table_->leases().size(), 0);
+  EXPECT_EQ(table_->Renew(*s, now_).code(), absl::StatusCode::kFailedPrecondition);
+  LetGo(s, *b);
+  EXPECT_FALSE(IsOpen(s));
+}
+
+TEST_F(HolderTest, LeaseIsWhatItWasWhateverBecomesOfTheHoldersBesideIt) {
+  const SessionPtr s = Open();
+  Lease(s, seconds(10));
+  LetGo(s, *Hold(s), seconds(1));
+  Run(seconds(9));
+  EXPECT_TRUE(table_->Renew(*s, now_).ok());
+  LetGo(s, *Hold(s), seconds(60));
+  LetGo(s, *Hold(s));
+  Run(seconds(10) - milliseconds(1));
+  EXPECT_TRUE(IsOpen(s));
+  Run(milliseconds(1));
+  EXPECT_FALSE(IsOpen(s));
+  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+}
+
 TEST_F(HolderTest, ResumeWindowBeginsWithTheLastHolder) {
   const SessionPtr s = Open();
   const auto a = Hold(s), b = Hold(s);

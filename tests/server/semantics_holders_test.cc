@@ -213,6 +213,19 @@ TEST_F(HoldersTest, LostStreamsSessionWaitsForItsClientWithinTheResumeWindow) {
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
+TEST_F(HoldersTest, WhoTookItUpWithinTheResumeWindowLetsGoAtOnce) {
+  ServeWith(kLong);
+  Opening opening(*sessions, State("a"));
+  ASSERT_NE(opening.handle(), "");
+  opening.Cancel();
+  EXPECT_TRUE(Soon([this] { return Gauges().leases(); }, 1));
+  Holding again(*sessions, opening.handle());
+  ASSERT_TRUE(again.Hold());
+  again.HalfClose();
+  EXPECT_TRUE(again.Wait().ok());
+  EXPECT_TRUE(AliveSoon("nothing"));
+}
+
 TEST_F(HoldersTest, SessionIsClosedWhenTheResumeWindowIsOver) {
   ServeWith(milliseconds(200));
   Opening opening(*sessions, State("a"));
