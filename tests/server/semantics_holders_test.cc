@@ -333,8 +333,8 @@ TEST_F(HoldersTest, LeasesEndWithTheServer) {
   memo::v1::LeaseSessionResponse leased;
   EXPECT_EQ(holding.Wait().error_code(), StatusCode::UNAVAILABLE);
   drain.join();
-  EXPECT_EQ(lab.instances(), 0);
   StopServer();
+  EXPECT_EQ(lab.instances(), 0);
 }
 
 }  // namespace
