@@ -6,13 +6,13 @@
 namespace memod {
 namespace {
 
-// How many are looked at before others get the mutex.
-constexpr int kAtOnce = 1000;
+// How many are looked at before others get the mutex, and the time is looked at again.
+constexpr int kAtOnce = 100;
 
 }  // namespace
 
 Duration Leases::RunningAt(Time now) const {
-  return running_ + std::clamp(now - advanced_, Duration::zero(), kLongestTick);
+  return running_.load() + std::clamp(now - advanced_, Duration::zero(), kLongestTick);
 }
 
 void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
@@ -24,7 +24,7 @@ void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
     Lease& granted = *lease;
     granted.ttl_ = ttl;
     const Duration until = RunningAt(now) + ttl;
-    granted.until_ = granted.granted_ ? std::max(granted.until_, until) : until;
+    granted.until_ = granted.granted_ ? std::max(granted.until_.load(), until) : until;
     if (granted.granted_) return;
     granted.granted_ = true;
     granted.queued_ = granted.until_;
@@ -36,8 +36,8 @@ void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
 
 bool Leases::Renew(Lease& lease, Time now) {
   MutexLock lock(mutex_);
-  if (!lease.granted_) return false;
-  lease.until_ = std::max(lease.until_, RunningAt(now) + lease.ttl_);
+  if (!GrantedLocked(lease)) return false;
+  lease.until_ = std::max(lease.until_.load(), RunningAt(now) + lease.ttl_);
   return true;
 }
 
@@ -52,7 +52,7 @@ void Leases::Revoke(Lease& lease) {
 
 bool Leases::granted(const Lease& lease) const {
   MutexLock lock(mutex_);
-  return lease.granted_;
+  return GrantedLocked(lease);
 }
 
 int64_t Leases::size() const {
@@ -60,32 +60,32 @@ int64_t Leases::size() const {
   return static_cast<int64_t>(queue_.size());
 }
 
-void Leases::Advance(Time now) {
+bool Leases::Advance(Time now) {
+  std::vector<std::shared_ptr<Lease>> lapsed;
   bool more = true;
-  while (more) {
-    std::vector<std::shared_ptr<Lease>> lapsed;
-    {
-      MutexLock lock(mutex_);
-      running_ = RunningAt(now);
-      advanced_ = std::max(advanced_, now);
-      for (int looked_at = 0; looked_at < kAtOnce; ++looked_at) {
-        const auto first = queue_.begin();
-        more = first != queue_.end() && first->first.first <= running_;
-        if (!more) break;
-        std::shared_ptr<Lease> lease = std::move(first->second);
-        queue_.erase(first);
-        lease->granted_ = lease->until_ > running_;
-        if (lease->granted_) {
-          lease->queued_ = lease->until_;
-          const std::pair place(lease->queued_, lease.get());
-          queue_.emplace(place, std::move(lease));
-        } else {
-          lapsed.push_back(std::move(lease));
-        }
+  {
+    MutexLock lock(mutex_);
+    const Duration running = RunningAt(now);
+    running_.store(running, std::memory_order_release);
+    advanced_ = std::max(advanced_, now);
+    for (int looked_at = 0; looked_at < kAtOnce; ++looked_at) {
+      const auto first = queue_.begin();
+      more = first != queue_.end() && first->first.first <= running;
+      if (!more) break;
+      std::shared_ptr<Lease> lease = std::move(first->second);
+      queue_.erase(first);
+      lease->granted_ = !over(*lease);
+      if (lease->granted_) {
+        lease->queued_ = lease->until_;
+        const std::pair place(lease->queued_, lease.get());
+        queue_.emplace(place, std::move(lease));
+      } else {
+        lapsed.push_back(std::move(lease));
       }
     }
-    for (const auto& lease : lapsed) lease->OnLapsed();
   }
+  for (const auto& lease : lapsed) lease->OnLapsed();
+  return more;
 }
 
 bool Leases::AwaitAny() {

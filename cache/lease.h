@@ -5,6 +5,7 @@
 // has what was left of it before.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -27,11 +28,12 @@ class Lease {
   // On the thread that calls Leases::Advance, under no lock, after the lease is no more granted.
   virtual void OnLapsed() = 0;
 
-  // What follows is guarded by the mutex of the Leases that grant it.
+  // By the time that the server has been running, as is `queued_`. Read without a lock.
+  std::atomic<Duration> until_{Duration::max()};
+  // What follows, and the writing of that, is guarded by the mutex of the Leases that grant it.
   Duration ttl_{};
-  Duration until_{};  // by the time that the server has been running, as is `queued_`
   Duration queued_{};
-  bool granted_ = false;
+  bool granted_ = false;  // it is in the queue
 };
 
 // Thread-safe.
@@ -45,17 +47,26 @@ class Leases {
   // Lapses once it was not renewed for `ttl`. One that is granted already does so at the later of
   // both times, and has the new ttl from now on.
   void Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // False: it is not granted (any more).
+  // False: it is not granted (any more), or over.
   bool Renew(Lease& lease, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // It does not lapse any more. No lease may be destroyed while it is granted, so none is.
   void Revoke(Lease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Neither revoked nor over.
   bool granted(const Lease& lease) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether its time was over at the last Advance: never before it, and at most a tick after it. From
+  // then on it can only be granted anew, also where OnLapsed is yet to come since very many lapse at
+  // once. Takes no lock.
+  bool over(const Lease& lease) const {
+    // In this order: whoever renewed it did so before the time that is read here.
+    const Duration running = running_.load(std::memory_order_acquire);
+    return lease.until_.load(std::memory_order_relaxed) <= running;
+  }
   int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // It is `now`, which never goes back. Lets lapse what is over: never before its time, and at most
-  // a tick after it.
-  void Advance(Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It is `now`, which never goes back. Lets some of what is over lapse, the first ones first. True:
+  // there are more, so it is to be called again, as much later as that took.
+  [[nodiscard]] bool Advance(Time now) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Returns when any lease is granted (true), or after Stop (false).
   bool AwaitAny() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -64,11 +75,14 @@ class Leases {
  private:
   // How long the server has been running.
   Duration RunningAt(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool GrantedLocked(const Lease& lease) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return lease.granted_ && !over(lease);
+  }
 
   mutable Mutex mutex_;
   std::condition_variable_any changed_;
-  Duration running_ ABSL_GUARDED_BY(mutex_){};  // at the last Advance,
-  Time advanced_ ABSL_GUARDED_BY(mutex_);       // which was then
+  std::atomic<Duration> running_{Duration::zero()};  // at the last Advance; written under mutex_
+  Time advanced_ ABSL_GUARDED_BY(mutex_);            // which was then
   // By the earliest time at which each may lapse: a renewal moves `until_` alone.
   absl::btree_map<std::pair<Duration, const Lease*>, std::shared_ptr<Lease>> queue_
       ABSL_GUARDED_BY(mutex_);

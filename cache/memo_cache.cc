@@ -43,12 +43,6 @@ Outcome Hit(Answer::Ref answer, Duration age) {
   return {answer->status(), CacheStatus::kHit, age};
 }
 
-Outcome NotCached(const MemoizedMethod& method) {
-  return {MemoError(
-      absl::StatusCode::kFailedPrecondition, memo_error::kNotCached,
-      absl::StrCat(method.name, ": no answer is remembered, and memo-control is only-if-cached"))};
-}
-
 }  // namespace
 
 MemoCache::MemoCache(Private, CacheContext& context, int max_depth, bool of_session)
@@ -80,7 +74,8 @@ MemoCache::Result MemoCache::GetOrCompute(
   MethodCaches::Removed removed;
   Answer::Ref found;
   Duration age;
-  std::shared_ptr<Flight> flight;
+  Refusal refusal = Refusal::kNone;
+  std::shared_ptr<Flight> started;
   {
     MutexLock lock(mutex_);
     if (detached_ && call.parent == nullptr) return Detached{};
@@ -90,23 +85,22 @@ MemoCache::Result MemoCache::GetOrCompute(
               contents_->caches.Lookup(call.method, call.key, call.now, removed)) {
         found = LruCache::Share(answer);
         age = AgeOf(*answer, call.now);
-      } else if (call.control == Control::kOnlyIfCached) {
-        return NotCached(call.method);
       }
     }
     if (!found) {
-      absl::Status may_wait = CheckChain(call);
-      if (may_wait.ok() && call.may_wait) may_wait = (*call.may_wait)();
-      if (!may_wait.ok()) return Outcome{std::move(may_wait)};
-      auto joined = Join(call);
-      if (!joined.ok()) return Outcome{std::move(joined).status()};
-      if (*joined != nullptr) return *std::move(joined);
-      flight = Start(call);
+      refusal = Check(call);
+      Flight* const under_way = refusal == Refusal::kNone ? FindToJoin(call) : nullptr;
+      if (under_way != nullptr) {
+        if (!IsFull(*under_way)) return Join(*under_way, call);
+        refusal = Refusal::kTooManyWaiters;
+      }
+      if (refusal == Refusal::kNone) started = Start(call);
     }
   }
   if (found) return Hit(std::move(found), age);
-  compute(flight);
-  return flight;
+  if (refusal != Refusal::kNone) return Refuse(call, refusal);
+  compute(started);
+  return started;
 }
 
 void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
@@ -122,39 +116,59 @@ void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
   }
 }
 
-absl::Status MemoCache::CheckChain(const Call& call) const {
-  if (call.parent == nullptr) return absl::OkStatus();
+MemoCache::Refusal MemoCache::Check(const Call& call) const {
+  if (call.control == Control::kOnlyIfCached) return Refusal::kNotCached;
   for (const Flight* f = call.parent; f != nullptr; f = f->parent()) {
-    if (f->cache_.get() == this && f->key() == call.key) {
-      return MemoError(absl::StatusCode::kFailedPrecondition, memo_error::kRecursion,
-                       absl::StrCat(call.method.name, ": the call needs its own answer"));
-    }
+    if (f->cache_.get() == this && f->key() == call.key) return Refusal::kRecursion;
   }
-  if (call.parent->depth() < max_depth_) return absl::OkStatus();
-  return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                   absl::StrCat(call.method.name, ": nested calls ", call.parent->depth() + 1,
-                                " deep, limit ", max_depth_, " (compute.max_depth)"));
+  if (call.parent != nullptr && call.parent->depth() >= max_depth_) return Refusal::kTooDeep;
+  return !call.may_wait || (*call.may_wait)() ? Refusal::kNone : Refusal::kMayNotWait;
 }
 
-absl::StatusOr<std::shared_ptr<Flight>> MemoCache::Join(const Call& call) {
+MemoCache::Result MemoCache::Refuse(const Call& call, Refusal refusal) const {
+  const auto outcome = [&](absl::StatusCode code, std::string_view error, const auto&... words) {
+    return Outcome{MemoError(code, error, absl::StrCat(call.method.name, ": ", words...))};
+  };
+  switch (refusal) {
+    case Refusal::kNotCached:
+      return outcome(absl::StatusCode::kFailedPrecondition, memo_error::kNotCached,
+                     "no answer is remembered, and memo-control is only-if-cached");
+    case Refusal::kRecursion:
+      return outcome(absl::StatusCode::kFailedPrecondition, memo_error::kRecursion,
+                     "the call needs its own answer");
+    case Refusal::kTooDeep:
+      return outcome(absl::StatusCode::kResourceExhausted, memo_error::kLimit, "nested calls ",
+                     call.parent->depth() + 1, " deep, limit ", max_depth_, " (compute.max_depth)");
+    case Refusal::kTooManyWaiters:
+      return outcome(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                     *context_.limits.max_waiters, " calls wait for this computation, limit ",
+                     *context_.limits.max_waiters, " (compute.max_waiters)");
+    case Refusal::kMayNotWait:
+    case Refusal::kNone:
+      break;
+  }
+  return Refused{};
+}
+
+Flight* MemoCache::FindToJoin(const Call& call) {
   if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
     return nullptr;
   }
   const auto it = contents_->flights.find(call.key);
   if (it == contents_->flights.end()) return nullptr;
   Flight& flight = *it->second;
-  if (flight.parent() != nullptr) {
-    // Its answer may be an error of that chain alone: another flight takes its place.
-    MakeSolo(flight);
-    return nullptr;
-  }
+  if (flight.parent() == nullptr) return &flight;
+  // Its answer may be an error of that chain alone: another flight takes its place.
+  MakeSolo(flight);
+  return nullptr;
+}
+
+bool MemoCache::IsFull(Flight& flight) const {
   const auto waiting = static_cast<int64_t>(StateOf(flight).waiters.size());
-  if (waiting >= context_.limits.max_waiters.value_or(waiting + 1)) {
-    return MemoError(
-        absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-        absl::StrCat(call.method.name, ": ", waiting, " calls wait for this computation, limit ",
-                     *context_.limits.max_waiters, " (compute.max_waiters)"));
-  }
+  return waiting >= context_.limits.max_waiters.value_or(waiting + 1);
+}
+
+std::shared_ptr<Flight> MemoCache::Join(Flight& flight, const Call& call) {
   ++contents_->caches.counters(call.method).coalesced;
   AddWaiter(flight, {call.waiter, CacheStatus::kCoalesced, call.session});
   return *StateOf(flight).position;

@@ -66,8 +66,8 @@ struct CacheCall {
   std::optional<std::string_view> request = std::nullopt;
   // What a computation gets of the caller's metadata; null: nothing.
   const Metadata* metadata = nullptr;
-  // Asked, under the cache's lock, when the call has to wait: an error is what it is told instead.
-  std::optional<absl::FunctionRef<absl::Status()>> may_wait = std::nullopt;
+  // Asked, under the cache's lock, when the call has to wait. False: it may not, and is Refused.
+  std::optional<absl::FunctionRef<bool()>> may_wait = std::nullopt;
 };
 
 class MemoCache : public std::enable_shared_from_this<MemoCache> {
@@ -84,9 +84,11 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   ~MemoCache();
 
   struct Detached {};
+  struct Refused {};
   // An outcome: answered at once, by a hit or by an error. A flight: the waiter will be told, or
-  // was. Detached: this cache is no more the session's; look for the one that is.
-  using Result = std::variant<Outcome, std::shared_ptr<Flight>, Detached>;
+  // was. Detached: this cache is no more the session's; look for the one that is. Refused: as
+  // call.may_wait said, who knows why.
+  using Result = std::variant<Outcome, std::shared_ptr<Flight>, Detached, Refused>;
 
   // Answers from memory, joins a computation under way, or starts one by calling `compute` with no
   // lock held. A nested call on a detached cache computes by itself and is not counted.
@@ -157,9 +159,15 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   void MakeContents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The steps of GetOrCompute.
-  absl::Status CheckChain(const Call& call) const;
+
+  // Why a call that is no hit gets no flight either. Found under the lock, put into words without it.
+  enum class Refusal { kNone, kNotCached, kRecursion, kTooDeep, kMayNotWait, kTooManyWaiters };
+  Refusal Check(const Call& call) const;
+  Result Refuse(const Call& call, Refusal refusal) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Null: there is none to join.
-  absl::StatusOr<std::shared_ptr<Flight>> Join(const Call& call)
+  Flight* FindToJoin(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsFull(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<Flight> Join(Flight& flight, const Call& call)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<Flight> Start(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

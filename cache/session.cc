@@ -80,6 +80,10 @@ int64_t Session::holders() const {
   return static_cast<int64_t>(holds_.size());
 }
 
+bool Session::Ended() const {
+  return incarnation_ == nullptr || (holds_.empty() && table_.leases_.over(*this));
+}
+
 void Session::OnLapsed() {
   const CloseReason reason = [this] {
     MutexLock lock(mutex_);
@@ -226,7 +230,7 @@ absl::StatusOr<Receipt> SessionTable::Update(Session& session, Origin origin) {
   MutexLock lock(mutex_);
   {
     MutexLock session_lock(session.mutex_);
-    if (session.incarnation_ == nullptr) return SessionNotFound();
+    if (session.Ended()) return SessionNotFound();
   }
   // Only here and in Close, under mutex_, the session's incarnation changes.
   std::shared_ptr<Incarnation> next = Enter(origin);
@@ -247,7 +251,12 @@ absl::Status SessionTable::Hold(Session& session, std::string name,
   std::shared_ptr<Holder> replaced;
   {
     MutexLock lock(session.mutex_);
-    if (session.incarnation_ == nullptr) return SessionNotFound();
+    if (session.Ended()) return SessionNotFound();
+    // Whom it waited for is there.
+    if (std::exchange(session.lapse_reason_, CloseReason::kLeaseLapsed) !=
+        CloseReason::kLeaseLapsed) {
+      leases_.Revoke(session);
+    }
     const auto same = std::find_if(session.holds_.begin(), session.holds_.end(),
                                    [&](const auto& h) { return !name.empty() && h.name == name; });
     if (same == session.holds_.end()) {
@@ -269,8 +278,8 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
         std::erase_if(session->holds_, [&](const auto& hold) { return hold.holder == &holder; });
     if (held == 0 || session->incarnation_ == nullptr) return;
     holders_.fetch_sub(static_cast<int64_t>(held), std::memory_order_relaxed);
-    if (session->holds_.empty() && resume_window > Duration::zero()) {
-      if (!leases_.granted(*session)) session->lapse_reason_ = reason;
+    if (resume_window > Duration::zero() && session->holds_.empty() && !leases_.granted(*session)) {
+      session->lapse_reason_ = reason;
       leases_.Grant(session, resume_window, now);
     }
   }
@@ -280,7 +289,7 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
 
 absl::Status SessionTable::Lease(Session& session, Duration ttl, Time now) {
   MutexLock lock(session.mutex_);
-  if (session.incarnation_ == nullptr) return SessionNotFound();
+  if (session.Ended()) return SessionNotFound();
   session.lapse_reason_ = CloseReason::kLeaseLapsed;
   leases_.Grant(session.shared_from_this(), ttl, now);
   return absl::OkStatus();
@@ -351,7 +360,9 @@ std::shared_ptr<Session> SessionTable::Find(std::string_view handle) const {
   const Part& part = parts_[PartOf(handle)];
   MutexLock lock(part.mutex);
   const auto it = part.sessions.find(handle);
-  return it == part.sessions.end() ? nullptr : (*it)->shared_from_this();
+  if (it == part.sessions.end()) return nullptr;
+  (*it)->AssertHeld();
+  return (*it)->Ended() ? nullptr : (*it)->shared_from_this();
 }
 
 std::shared_ptr<Session> SessionTable::FindById(std::string_view id) const {

@@ -138,6 +138,11 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   friend class SessionTable;
   void OnLapsed() override ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // For good: it is closed, or about to be since its lease is over and nobody else holds it.
+  bool Ended() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The part's mutex, which is this, is held.
+  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK(mutex_) {}
+
   struct Hold {
     std::string name;
     const Holder* holder;  // which lets go before it dies
@@ -155,7 +160,8 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   // Caches of former states, where calls of this session may still wait; each once.
   std::vector<std::weak_ptr<MemoCache>> superseded_ ABSL_GUARDED_BY(mutex_);
   std::vector<Hold> holds_ ABSL_GUARDED_BY(mutex_);
-  // What it is closed for when its lease lapses and nobody else holds it.
+  // What it is closed for when its lease lapses and nobody else holds it. Other than kLeaseLapsed:
+  // the lease is the resume window of a stream that was lost, and nobody holds it.
   CloseReason lapse_reason_ ABSL_GUARDED_BY(mutex_) = CloseReason::kLeaseLapsed;
 };
 
@@ -203,8 +209,8 @@ class SessionTable {
   // `holder` holds it, too; in place of one that has the same name, unless that is empty.
   // NOT_FOUND: the session is closed.
   absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
-  // `holder` holds it no more. When nobody else does, it is closed for that reason, after it has
-  // waited `resume_window` for another one. Does nothing for who holds it no more.
+  // `holder` holds it no more. When nobody else does, nor a lease, it is closed for that reason, after
+  // it has waited `resume_window` for another one. Does nothing for who holds it no more.
   void LetGo(const std::shared_ptr<Session>& session, const Holder& holder, CloseReason reason,
              Duration resume_window, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed.
@@ -225,7 +231,9 @@ class SessionTable {
 
   Leases& leases() { return leases_; }
 
-  // Null if there is none. The only thing here on a call's path; it shares no lock with the rest.
+  // Null if there is none, or its lease is over and nobody else holds it: also where very many lapse
+  // at once, and its own closing is yet to come. The only thing here on a call's path; it shares no
+  // lock with the rest.
   std::shared_ptr<Session> Find(std::string_view handle) const;
   std::shared_ptr<Session> FindById(std::string_view id) const ABSL_LOCKS_EXCLUDED(mutex_);
   // At most `count` sessions, in the order of their ids, after the id `after`.

@@ -40,14 +40,32 @@ Admission::Place& Admission::Place::operator=(Place&& other) noexcept {
 }
 
 absl::StatusOr<Admission::Place> Admission::Enter(std::shared_ptr<Session> session) {
-  if (!Count(in_flight_, limits_.max_calls)) {
-    return TooMany("", limits_.max_calls, "server.max_calls");
-  }
+  Place place;
+  const Full full = TryEnter(std::move(session), place);
+  if (full != Full::kNone) return Refuse(full);
+  return place;
+}
+
+Admission::Full Admission::TryEnter(std::shared_ptr<Session> session, Place& place) {
+  if (!Count(in_flight_, limits_.max_calls)) return Full::kServer;
   if (session != nullptr && !Count(session->calls_in_flight(), limits_.max_session_calls)) {
     in_flight_.fetch_sub(1, std::memory_order_relaxed);
-    return TooMany(" of this session", limits_.max_session_calls, "session.max_calls");
+    return Full::kSession;
   }
-  return Place(*this, std::move(session));
+  place = Place(*this, std::move(session));
+  return Full::kNone;
+}
+
+absl::Status Admission::Refuse(Full full) const {
+  switch (full) {
+    case Full::kServer:
+      return TooMany("", limits_.max_calls, "server.max_calls");
+    case Full::kSession:
+      return TooMany(" of this session", limits_.max_session_calls, "session.max_calls");
+    case Full::kNone:
+      break;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace memod

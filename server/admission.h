@@ -59,6 +59,12 @@ class Admission {
   // RESOURCE_EXHAUSTED: as many calls are in flight as may be (memo-error: LIMIT).
   absl::StatusOr<Place> Enter(std::shared_ptr<Session> session);
 
+  // The same in two steps, for who is under a lock: the words come after it.
+  enum class Full { kNone, kServer, kSession };
+  // kNone: `place` is filled.
+  Full TryEnter(std::shared_ptr<Session> session, Place& place);
+  absl::Status Refuse(Full full) const;
+
   int64_t max_metadata_bytes() const { return limits_.max_metadata_bytes; }
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 

@@ -50,10 +50,10 @@ Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter,
   while (true) {
     const auto target = Resolve(request);
     if (!target.ok()) return Outcome{target.status()};
-    const auto may_wait = [&]() -> absl::Status {
-      auto entered = admission_.Enter(target->caller);
-      if (entered.ok()) place = *std::move(entered);
-      return entered.status();
+    auto full = Admission::Full::kNone;
+    const auto may_wait = [&] {
+      full = admission_.TryEnter(target->caller, place);
+      return full == Admission::Full::kNone;
     };
     MemoCache::Result result = GetOrCompute(*target->incarnation->cache,
                                             {.method = request.method.memo,
@@ -70,6 +70,7 @@ Dispatcher::Answered Dispatcher::Call(const Request& request, Waiter& waiter,
     if (auto* outcome = std::get_if<Outcome>(&result)) return std::move(*outcome);
     // Detached between the two steps: the session has a new incarnation, or is closed.
     if (std::holds_alternative<MemoCache::Detached>(result)) continue;
+    if (std::holds_alternative<MemoCache::Refused>(result)) return Outcome{admission_.Refuse(full)};
     auto flight = std::get<std::shared_ptr<Flight>>(std::move(result));
     // Closed between the two steps, while others keep the incarnation: nobody will end this wait.
     const Session* session = target->session();

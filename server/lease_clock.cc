@@ -15,7 +15,8 @@ LeaseClock::LeaseClock(Leases& leases)
         [[maybe_unused]] const int niceness = nice(kNicer);  // on Linux, of this thread alone
         while (leases.AwaitAny()) {
           std::this_thread::sleep_for(Leases::kTick);
-          leases.Advance(Clock::now());
+          while (leases.Advance(Clock::now())) {
+          }
         }
       }) {}
 

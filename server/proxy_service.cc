@@ -177,11 +177,11 @@ grpc::ServerGenericBidiReactor* ProxyService::CreateReactor(
     return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
                                     absl::StrCat("no method ", Quoted(context->method()))));
   }
+  if (upstreams_.IsUnary(*upstream, context->method())) {
+    return PassUnary(*upstream, calls_, admission_, *context);
+  }
   auto place = AdmitPass(admission_, *context);
   if (!place.ok()) return new Refusal(ToGrpcStatus(place.status(), *context));
-  if (upstreams_.IsUnary(*upstream, context->method())) {
-    return PassUnary(*upstream, calls_, *std::move(place), *context);
-  }
   const absl::Status begun = upstream->Begin();
   if (!begun.ok()) {
     *place = {};

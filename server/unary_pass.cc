@@ -60,12 +60,13 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
   grpc::ByteBuffer& response_;
 };
 
-// The same where the method is not registered, so that its one message has to be asked for.
+// The same where the method is not registered, so that its one message has to be asked for. A caller
+// who never sends it takes nobody's place.
 class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
  public:
-  GenericUnaryPass(Upstream& upstream, CallsInFlight& calls, Admission::Place place,
+  GenericUnaryPass(Upstream& upstream, CallsInFlight& calls, Admission& admission,
                    grpc::GenericCallbackServerContext& caller)
-      : upstream_(upstream), calls_(calls), place_(std::move(place)), caller_(caller) {
+      : upstream_(upstream), calls_(calls), admission_(admission), caller_(caller) {
     calls_.Enter();
     StartRead(&request_);
   }
@@ -73,10 +74,10 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
  private:
   void OnReadDone(bool ok) override {
-    if (!ok) {
-      place_ = {};
-      return Finish(NoRequest());
-    }
+    if (!ok) return Finish(NoRequest());
+    auto place = AdmitPass(admission_, caller_);
+    if (!place.ok()) return Finish(ToGrpcStatus(place.status(), caller_));
+    place_ = *std::move(place);
     if (const absl::Status begun = upstream_.Begin(); !begun.ok()) {
       place_ = {};
       return Finish(ToGrpcStatus(begun, caller_));
@@ -101,7 +102,8 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
 
   Upstream& upstream_;
   CallsInFlight& calls_;
-  Admission::Place place_;  // until it is answered
+  Admission& admission_;
+  Admission::Place place_;  // from its message until it is answered
   grpc::GenericCallbackServerContext& caller_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
@@ -121,9 +123,9 @@ absl::StatusOr<Admission::Place> AdmitPass(Admission& admission,
 }
 
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
-                                          Admission::Place place,
+                                          Admission& admission,
                                           grpc::GenericCallbackServerContext& context) {
-  return new GenericUnaryPass(upstream, calls, std::move(place), context);
+  return new GenericUnaryPass(upstream, calls, admission, context);
 }
 
 grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& method,

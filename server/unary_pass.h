@@ -25,9 +25,9 @@ grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& metho
                                     grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
-// The same of a method that is not registered.
+// The same of a method that is not registered: it is let in once its message is there.
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
-                                          Admission::Place place,
+                                          Admission& admission,
                                           grpc::GenericCallbackServerContext& context);
 
 }  // namespace memod

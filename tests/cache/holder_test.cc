@@ -47,7 +47,8 @@ class HolderTest : public CacheTest {
   void Run(Duration d) {
     for (const Time until = now_ + d; now_ < until;) {
       now_ = std::min(until, now_ + Leases::kTick);
-      table_->leases().Advance(now_);
+      while (table_->leases().Advance(now_)) {
+      }
     }
   }
   static bool IsOpen(const SessionPtr& session) { return session->incarnation() != nullptr; }
@@ -138,12 +139,48 @@ TEST_F(HolderTest, LeaseAndHolderHoldItEachByItself) {
   Run(seconds(11));
   EXPECT_FALSE(IsOpen(leased));
   EXPECT_TRUE(IsOpen(held));
+  EXPECT_EQ(table_->Find(held->handle()), held);
   EXPECT_EQ(table_->Renew(*held, now_).code(), absl::StatusCode::kFailedPrecondition);
   Lease(held, seconds(10));  // and once more
   LetGo(held, *b);
   EXPECT_TRUE(IsOpen(held));
   Run(seconds(10));
   EXPECT_FALSE(IsOpen(held));
+}
+
+// Closing them takes its time. For callers they end before the first of them is closed.
+TEST_F(HolderTest, SessionsWhoseLeasesLapseTogetherEndTogether) {
+  std::vector<SessionPtr> sessions;
+  for (int i = 0; i < 500; ++i) Lease(sessions.emplace_back(Open()), seconds(10));
+  const SessionPtr held = sessions.back();
+  const auto holder = Hold(held);
+  const auto late = std::make_shared<Stream>();
+  int found = 0, held_late = 0, renewed = 0, leased = 0;
+  on_close_ = [&](const Session&, CloseReason, const Receipt&) {
+    if (closed_ > 1) return;
+    for (const SessionPtr& s : sessions) {
+      if (s == held) continue;
+      found += table_->Find(s->handle()) != nullptr;
+      held_late += table_->Hold(*s, "", late).ok();
+      renewed += table_->Renew(*s, now_).ok();
+      leased += table_->Lease(*s, seconds(1), now_).ok();
+    }
+    EXPECT_EQ(table_->Find(held->handle()), held);
+    EXPECT_EQ(table_->size(), 499) << "they are counted as long as they are there";
+  };
+  Run(seconds(10) - milliseconds(1));
+  EXPECT_EQ(closed_, 0);
+  for (const SessionPtr& s : sessions) EXPECT_EQ(table_->Find(s->handle()), s);
+  Run(milliseconds(1));
+  EXPECT_EQ(closed_, 499);
+  EXPECT_EQ(found, 0);
+  EXPECT_EQ(held_late, 0);
+  EXPECT_EQ(renewed, 0);
+  EXPECT_EQ(leased, 0);
+  EXPECT_EQ(table_->holders(), 1);
+  EXPECT_EQ(table_->leases().size(), 0);
+  EXPECT_TRUE(IsOpen(held));
+  LetGo(held, *holder);
 }
 
 TEST_F(HolderTest, ClosedSessionHasNoLease) {
@@ -172,6 +209,32 @@ TEST_F(HolderTest, SessionWaitsForAnotherHolderWithinTheResumeWindow) {
   Run(seconds(5));
   EXPECT_FALSE(IsOpen(s));
   EXPECT_EQ(reason_, CloseReason::kClientGone);
+}
+
+TEST_F(HolderTest, WhoComesWithinTheResumeWindowMayLetGoAtOnce) {
+  const SessionPtr s = Open();
+  const auto a = Hold(s, "a");
+  LetGo(s, *a, seconds(5));
+  const auto b = Hold(s, "a");
+  EXPECT_EQ(table_->leases().size(), 0);
+  EXPECT_EQ(table_->Renew(*s, now_).code(), absl::StatusCode::kFailedPrecondition);
+  LetGo(s, *b);
+  EXPECT_FALSE(IsOpen(s));
+}
+
+TEST_F(HolderTest, LeaseIsWhatItWasWhateverBecomesOfTheHoldersBesideIt) {
+  const SessionPtr s = Open();
+  Lease(s, seconds(10));
+  LetGo(s, *Hold(s), seconds(1));
+  Run(seconds(9));
+  EXPECT_TRUE(table_->Renew(*s, now_).ok());
+  LetGo(s, *Hold(s), seconds(60));
+  LetGo(s, *Hold(s));
+  Run(seconds(10) - milliseconds(1));
+  EXPECT_TRUE(IsOpen(s));
+  Run(milliseconds(1));
+  EXPECT_FALSE(IsOpen(s));
+  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
 }
 
 TEST_F(HolderTest, ResumeWindowBeginsWithTheLastHolder) {

@@ -32,13 +32,17 @@ class LeaseTest : public testing::Test {
   void Run(Duration d) {
     for (const Time until = now_ + d; now_ < until;) {
       now_ = std::min(until, now_ + Leases::kTick);
-      leases_.Advance(now_);
+      LetLapse();
     }
   }
   // The server does not run for so long.
   void Stall(Duration d) {
     now_ += d;
-    leases_.Advance(now_);
+    LetLapse();
+  }
+  void LetLapse() {
+    while (leases_.Advance(now_)) {
+    }
   }
   std::vector<std::string> Lapsed() { return std::exchange(lapsed_, {}); }
   using Names = std::vector<std::string>;
@@ -155,7 +159,7 @@ TEST_F(LeaseTest, RenewalRightAfterAStallGetsItsWholeTime) {
   Run(seconds(9));
   now_ += std::chrono::hours(1);
   EXPECT_TRUE(leases_.Renew(*lease, now_));
-  leases_.Advance(now_);
+  LetLapse();
   Run(seconds(10) - milliseconds(1));
   EXPECT_EQ(Lapsed(), Names());
   Run(milliseconds(1));
@@ -169,6 +173,56 @@ TEST_F(LeaseTest, ManyLapseAtOnceAndNoneIsForgotten) {
   for (int i = 0; i < kMany; i += 2) leases_.Revoke(*leases[i]);
   Run(seconds(1));
   EXPECT_EQ(Lapsed().size(), kMany / 2);
+}
+
+// Telling them takes its time, and that of the others goes on meanwhile.
+TEST_F(LeaseTest, OfVeryManyEachIsOverAtItsTimeThoughToldLater) {
+  constexpr size_t kMany = 2500;
+  std::vector<std::shared_ptr<Named>> leases;
+  for (size_t i = 0; i < kMany; ++i) leases.push_back(Grant("one of many", seconds(1)));
+  const auto renewed = Grant("renewed", seconds(1));
+  const auto next = Grant("next", seconds(1) + milliseconds(1));
+  Run(seconds(1) - milliseconds(1));
+  EXPECT_TRUE(leases_.Renew(*renewed, now_));
+  for (const auto& lease : leases) EXPECT_FALSE(leases_.over(*lease));
+
+  now_ += milliseconds(1);
+  EXPECT_TRUE(leases_.Advance(now_)) << "there are more";
+  const size_t told = Lapsed().size();
+  EXPECT_LT(told, kMany);
+  for (const auto& lease : leases) {
+    EXPECT_TRUE(leases_.over(*lease));
+    EXPECT_FALSE(leases_.granted(*lease));
+    EXPECT_FALSE(leases_.Renew(*lease, now_));
+  }
+  EXPECT_FALSE(leases_.over(*next));
+  now_ += milliseconds(1);
+  EXPECT_TRUE(leases_.Advance(now_));
+  EXPECT_TRUE(leases_.over(*next)) << "and it is not told yet";
+
+  EXPECT_TRUE(leases_.Renew(*renewed, now_));
+  LetLapse();
+  EXPECT_EQ(told + Lapsed().size(), kMany + 1);
+  EXPECT_EQ(leases_.size(), 1);
+}
+
+// As a session that is held beside its lease, loses its stream, and is to wait for another one.
+TEST_F(LeaseTest, WhatIsOverCanBeGrantedAnewBeforeItIsTold) {
+  std::vector<std::shared_ptr<Named>> leases;
+  for (int i = 0; i < 2500; ++i) leases.push_back(Grant("one of many", seconds(1)));
+  const auto last = Grant("last", seconds(1) + milliseconds(1));
+  Run(seconds(1) - milliseconds(1));
+  now_ += milliseconds(2);
+  EXPECT_TRUE(leases_.Advance(now_));
+  EXPECT_TRUE(leases_.over(*last));
+  leases_.Grant(last, seconds(5), now_);
+  EXPECT_FALSE(leases_.over(*last));
+  LetLapse();
+  EXPECT_EQ(Lapsed().size(), 2500u);
+  Run(seconds(5) - milliseconds(1));
+  EXPECT_EQ(Lapsed(), Names());
+  Run(milliseconds(1));
+  EXPECT_EQ(Lapsed(), Names{"last"});
 }
 
 TEST_F(LeaseTest, AwaitAnyReturnsWithTheFirstLeaseAndWithStop) {

@@ -10,6 +10,8 @@
 //   lease-adders N TTL    the same, each with a SlowAdder
 //   call              calls each leased session once
 //   renew             renews all leases, many in a call
+//   outlive           calls the last leased session, which has an answer, until it is gone; says how
+//                     many seconds after its last renewal that was
 //   lives N           opens a session, makes ten calls, and closes it, N times, by eight threads
 //   hits              starts to make one hit after the other on a session of its own; `p99` says how
 //                     long they took, and stops that
@@ -177,15 +179,31 @@ class Crowd {
       for (int n = 0; n < kRenewedAtOnce && i < handles_.size(); ++n) {
         call->request.add_handles(handles_[i++]);
       }
-      sessions_->async()->RenewSession(&call->context, &call->request, &call->response,
-                                       [call, &window, &lost](const grpc::Status& status) {
-                                         Check(status);
-                                         lost += call->response.lost_size();
-                                         delete call;
-                                         window.Leave();
-                                       });
+      const bool last = i == handles_.size();
+      sessions_->async()->RenewSession(
+          &call->context, &call->request, &call->response,
+          [this, call, last, &window, &lost](const grpc::Status& status) {
+            Check(status);
+            if (last) renewed_ = Clock::now();
+            lost += call->response.lost_size();
+            delete call;
+            window.Leave();
+          });
     }
     return lost;
+  }
+
+  double Outlive() {
+    while (true) {
+      Call<CalculateRequest, CalculateResponse> call;
+      call.context.AddMetadata("memo-session", handles_.back());
+      call.request.add_numbers(1);
+      const grpc::Status status = adders_->Calculate(&call.context, call.request, &call.response);
+      const std::chrono::duration<double> after = Clock::now() - renewed_;
+      if (status.error_code() == grpc::StatusCode::NOT_FOUND) return after.count();
+      Check(status);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   void Lives(int count) {
@@ -264,6 +282,7 @@ class Crowd {
   const std::unique_ptr<SessionService::Stub> sessions_;
   const std::unique_ptr<SlowAdder::Stub> adders_;
   std::vector<std::string> handles_;
+  Clock::time_point renewed_;  // the last of them
   std::atomic<bool> stop_hits_{false};
   std::vector<double> micros_;
   std::thread hits_;
@@ -283,6 +302,8 @@ std::string Do(Crowd& crowd, const std::string& line) {
     crowd.CallEach();
   } else if (what == "renew") {
     return "\"lost\": " + std::to_string(crowd.Renew());
+  } else if (what == "outlive") {
+    return "\"after\": " + std::to_string(crowd.Outlive());
   } else if (what == "lives") {
     crowd.Lives(count);
   } else if (what == "hits") {

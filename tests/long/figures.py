@@ -242,12 +242,15 @@ def drops(options):
         before = other.do("p99")
         sleep_until(begin)
         other.do("hits")
+        crowd.start("outlive")
         say(f"gone in {lapse(memod, admin, begin, left=1):.1f} s")
         meanwhile = other.do("p99")
         say(f"hits before: {before}")
         say(f"hits meanwhile: {meanwhile}")
         ratio = meanwhile["p99_us"] / before["p99_us"]
         yield Row(f"p99 of hits while {count} sessions of an entry go, to before", ratio, 2, "x")
+        late = crowd.answer()["after"] - ttl
+        yield Row("  the last of them answers so long after its time", late, max(0.1, ttl / 100), "s")
         gauges_zero(memod, admin)
 
 

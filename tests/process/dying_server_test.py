@@ -2,10 +2,8 @@
 refused, nobody is stuck, and in the end nothing is left. (Those that are told to stop: shutdown_test,
 rolling_restart_test.)"""
 
-import json
 import os
 import signal
-import subprocess
 import time
 import unittest
 
@@ -13,35 +11,11 @@ import grpc
 
 from google.protobuf import duration_pb2
 
-from harness import CALCULATE, SOON, Memod, adder, eventually, metadata_of, numbers
+from harness import CALCULATE, SOON, Load, Memod, adder, eventually, metadata_of, numbers
 from memo.v1 import session_pb2
 
 SESSIONS = 4
 RELEASED_WITHIN = 2  # seconds
-
-
-class Load:
-    """A C++ client that calls all the time, on sessions that may move between the servers."""
-
-    def __init__(self, addresses):
-        self.process = subprocess.Popen(
-            [os.environ["ROLLING_CLIENT"], str(SESSIONS), *addresses],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        _, self.errors = self.process.communicate(timeout=60)
-
-    def so_far(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
 
 
 class DyingServerTest(unittest.TestCase):
@@ -57,7 +31,7 @@ class DyingServerTest(unittest.TestCase):
     def test_sigkill_under_load_with_clients_that_recover(self):
         stays, admin = self.start()
         dies = self.enterContext(Memod())
-        with Load([dies.address, stays.address]) as load:
+        with Load(SESSIONS, [dies.address, stays.address]) as load:
             gauges = lambda: stays.gauges(admin)  # noqa: E731
             eventually("half of them are here", lambda: gauges()["sessions"] == SESSIONS // 2)
             eventually("calls go on", lambda: load.so_far()["calls"] > 100)
@@ -78,7 +52,7 @@ class DyingServerTest(unittest.TestCase):
         self.assertEqual((result["wrong"], result["losses"]), (0, 0))
         self.assertEqual(result["moves"], SESSIONS // 2)
         # Calls on a session that is about to move are told at once that its server is gone.
-        self.assertEqual([line for line in load.errors.splitlines() if line[:3] != "14 "], [])
+        self.assertEqual([line for line in load.errors if line[:3] != "14 "], [])
         self.assert_nothing_is_left(stays, admin)
 
     def test_sigstop_longer_than_the_ttl(self):

@@ -278,3 +278,33 @@ class Memod:
         with self._changed:
             self._reading = False
             self._changed.notify_all()
+
+
+class Load:
+    """A C++ client that calls all the time, on sessions that may move between the servers. Leaving
+    `with` stops it; from then on there are `errors`, a line for each call that failed."""
+
+    def __init__(self, sessions, addresses):
+        self.process = subprocess.Popen(
+            [os.environ["ROLLING_CLIENT"], str(sessions), *addresses],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            _, errors = self.process.communicate(timeout=60)
+            self.errors = errors.splitlines()
+        finally:
+            self.process.kill()
+
+    def so_far(self):
+        """What has happened, counted: calls, failed, wrong, moves, losses."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())

@@ -4,39 +4,14 @@ use both: no call fails.
 MEMOD_RESTARTS=100 restarts that often; the long run.
 """
 
-import json
 import os
-import subprocess
 import time
 import unittest
 
-from harness import Memod, eventually
+from harness import Load, Memod, eventually
 
 RESTARTS = int(os.environ.get("MEMOD_RESTARTS", "6"))
 SESSIONS = 4
-
-
-class Load:
-    """The client, calling."""
-
-    def __init__(self, addresses):
-        self.process = subprocess.Popen(
-            [os.environ["ROLLING_CLIENT"], str(SESSIONS), *addresses],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.communicate()
-
-    def so_far(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
 
 
 class RollingRestartTest(unittest.TestCase):
@@ -52,7 +27,7 @@ class RollingRestartTest(unittest.TestCase):
     def test_no_call_fails(self):
         servers = [self.start(), self.start()]
         addresses = [memod.address for memod in servers]
-        with Load(addresses) as load:
+        with Load(SESSIONS, addresses) as load:
             eventually("all are open", lambda: sum(map(self.sessions_of, servers)) == SESSIONS)
             begin = time.monotonic()
             for n in range(RESTARTS):
@@ -66,7 +41,7 @@ class RollingRestartTest(unittest.TestCase):
             result = load.so_far()
         print(f"{RESTARTS} restarts in {time.monotonic() - begin:.0f} s: {result}", flush=True)
         self.assertEqual(load.process.returncode, 0)
-        self.assertEqual(result["failed"], 0)
+        self.assertEqual(result["failed"], 0, load.errors)
         self.assertEqual(result["wrong"], 0)
         self.assertEqual(result["losses"], 0)
         self.assertGreaterEqual(result["moves"], RESTARTS * SESSIONS - SESSIONS)

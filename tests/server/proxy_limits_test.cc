@@ -138,6 +138,29 @@ TEST_F(ProxyLimitsTest, CallsThatPassAreCallsInFlight) {
   EXPECT_TRUE(AliveSoon("entries 1"));
 }
 
+// Who sends nothing takes nobody's place.
+TEST_F(ProxyLimitsTest, UnaryCallThatPassesIsInFlightOnceItsMessageIsThere) {
+  ServeOptions options;
+  options.config.server.max_calls = 1;
+  ServeBefore({}, options);
+  StreamCall silent(through(), kKnown);
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 1));
+  ASSERT_EQ(Gauges().calls(), 0);
+  std::binary_semaphore come(0);
+  upstream.On(kEcho, [&](UpstreamCall& call) {
+    come.release();
+    Echo(call);
+  });
+  StreamCall other(through(), kEcho);
+  come.acquire();
+  ASSERT_TRUE(silent.Write(Request("x")));
+  EXPECT_EQ(silent.Finish().Words(), "RESOURCE_EXHAUSTED LIMIT");
+  other.HalfClose();
+  EXPECT_TRUE(other.Finish().status.ok());
+  EXPECT_TRUE(Ask(std::nullopt, Request("x"), {.method = kKnown}).status.ok());
+  EXPECT_TRUE(AliveSoon("nothing"));
+}
+
 TEST_F(ProxyLimitsTest, MetadataOfACallThatPasses) {
   ServeOptions options;
   options.config.server.max_metadata_bytes = 2000;

@@ -3,7 +3,9 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <vector>
 
@@ -170,14 +172,19 @@ TEST(WriteLooksTest, LargeOneHasMoreTime) {
 }
 
 TEST(WriteClockTest, WithoutATimeoutItDoesNotLook) {
-  bool looked = false;
-  {
-    const WriteClock clock(Duration::zero(), [&] {
-      looked = true;
-      return std::vector<StalledCall>();
-    });
-  }
-  EXPECT_FALSE(looked);
+  std::atomic<int> looks = 0;
+  std::counting_semaphore looks_of_another(0);
+  const WriteClock clock(Duration::zero(), [&] {
+    ++looks;
+    return std::vector<StalledCall>();
+  });
+  // One with a timeout shows that there was time enough.
+  const WriteClock another(milliseconds(1), [&] {
+    looks_of_another.release();
+    return std::vector<StalledCall>();
+  });
+  for (int i = 0; i < 20; ++i) looks_of_another.acquire();
+  EXPECT_EQ(looks, 0);
 }
 
 }  // namespace
