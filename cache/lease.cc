@@ -36,8 +36,17 @@ void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
 
 bool Leases::Renew(Lease& lease, Time now) {
   MutexLock lock(mutex_);
+  return ExtendLocked(lease, lease.ttl_, now);
+}
+
+bool Leases::Extend(Lease& lease, Duration at_least, Time now) {
+  MutexLock lock(mutex_);
+  return ExtendLocked(lease, at_least, now);
+}
+
+bool Leases::ExtendLocked(Lease& lease, Duration at_least, Time now) {
   if (!GrantedLocked(lease)) return false;
-  lease.until_ = std::max(lease.until_.load(), RunningAt(now) + lease.ttl_);
+  lease.until_ = std::max(lease.until_.load(), RunningAt(now) + at_least);
   return true;
 }
 

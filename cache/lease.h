@@ -49,6 +49,8 @@ class Leases {
   void Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // False: it is not granted (any more), or over.
   bool Renew(Lease& lease, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // It does not lapse before that either, this time; its ttl stays. False: as of Renew.
+  bool Extend(Lease& lease, Duration at_least, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // It does not lapse any more. No lease may be destroyed while it is granted, so none is.
   void Revoke(Lease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -75,6 +77,8 @@ class Leases {
  private:
   // How long the server has been running.
   Duration RunningAt(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool ExtendLocked(Lease& lease, Duration at_least, Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool GrantedLocked(const Lease& lease) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return lease.granted_ && !over(lease);
   }

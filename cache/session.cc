@@ -278,7 +278,8 @@ void SessionTable::LetGo(const std::shared_ptr<Session>& session, const Holder& 
         std::erase_if(session->holds_, [&](const auto& hold) { return hold.holder == &holder; });
     if (held == 0 || session->incarnation_ == nullptr) return;
     holders_.fetch_sub(static_cast<int64_t>(held), std::memory_order_relaxed);
-    if (resume_window > Duration::zero() && session->holds_.empty() && !leases_.granted(*session)) {
+    if (resume_window > Duration::zero() && session->holds_.empty() &&
+        !leases_.Extend(*session, resume_window, now)) {
       session->lapse_reason_ = reason;
       leases_.Grant(session, resume_window, now);
     }

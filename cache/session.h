@@ -210,7 +210,8 @@ class SessionTable {
   // NOT_FOUND: the session is closed.
   absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
   // `holder` holds it no more. When nobody else does, nor a lease, it is closed for that reason, after
-  // it has waited `resume_window` for another one. Does nothing for who holds it no more.
+  // it has waited `resume_window` for another one, as it does beside a lease that would lapse sooner.
+  // Does nothing for who holds it no more.
   void LetGo(const std::shared_ptr<Session>& session, const Holder& holder, CloseReason reason,
              Duration resume_window, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed.

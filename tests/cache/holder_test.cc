@@ -228,8 +228,20 @@ TEST_F(HolderTest, LeaseIsWhatItWasWhateverBecomesOfTheHoldersBesideIt) {
   LetGo(s, *Hold(s), seconds(1));
   Run(seconds(9));
   EXPECT_TRUE(table_->Renew(*s, now_).ok());
-  LetGo(s, *Hold(s), seconds(60));
   LetGo(s, *Hold(s));
+  Run(seconds(10) - milliseconds(1));
+  EXPECT_TRUE(IsOpen(s));
+  Run(milliseconds(1));
+  EXPECT_FALSE(IsOpen(s));
+  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+}
+
+TEST_F(HolderTest, LeaseBesideALostStreamLastsItsResumeWindowAtLeast) {
+  const SessionPtr s = Open();
+  Lease(s, seconds(10));
+  LetGo(s, *Hold(s), seconds(60));
+  Run(seconds(55));
+  EXPECT_TRUE(table_->Renew(*s, now_).ok());
   Run(seconds(10) - milliseconds(1));
   EXPECT_TRUE(IsOpen(s));
   Run(milliseconds(1));

@@ -51,8 +51,10 @@ class DyingServerTest(unittest.TestCase):
         self.assertEqual(load.process.returncode, 0, "a caller that is stuck would not end")
         self.assertEqual((result["wrong"], result["losses"]), (0, 0))
         self.assertEqual(result["moves"], SESSIONS // 2)
-        # Calls on a session that is about to move are told at once that its server is gone.
-        self.assertEqual([line for line in load.errors if line[:3] != "14 "], [])
+        # Those under way fail, and who calls before gRPC has noticed; the others wait and move along.
+        self.assertLessEqual(result["failed"], 2 * SESSIONS)
+        for line in load.errors:
+            self.assertRegex(line, "^14 (Socket closed|Broken pipe|.*Connection reset by peer)")
         self.assert_nothing_is_left(stays, admin)
 
     def test_sigstop_longer_than_the_ttl(self):
