@@ -1,13 +1,14 @@
 """The channel that a session gives to its user's stubs."""
 
 import math
+import threading
 import time
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 import grpc
 
 from memo._hold import Hold
-from memo._retry import Begin, Call, never_begun
+from memo._retry import Begin, Call, Pauses, deadline_exceeded, never_begun
 
 
 class _CallDetails(NamedTuple):
@@ -47,17 +48,25 @@ class _HandleAdder(
     intercept_stream_stream = _intercept
 
 
+class _Frozen(threading.local):
+    """What this thread serialized last."""
+
+    request: Optional[bytes] = None
+
+
 class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
-    """A blocking call that is not made again gives what gRPC gives."""
+    """A blocking call gives what gRPC gives; again, if need be, in the thread of its caller: on one of
+    gRPC's, another call's answer might never come.
+    """
 
     def __init__(
         self, make: Callable[[Any], Any], serializer: Any, handle: Callable[[], str], hold: Hold
     ) -> None:
         """make: gRPC's method, with the serializer that it is given."""
         self._method = make(serializer)
-        self._serializer = serializer
+        self._frozen = _Frozen()
+        self._freezing = make(_freezing(serializer, self._frozen))
         self._make = make
-        self._method_of_bytes: Any = None  # once it is needed
         self._handle = handle
         self._hold = hold
 
@@ -67,23 +76,20 @@ class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
     def with_call(
         self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
     ) -> Tuple[Any, Any]:
-        deadline = _deadline(timeout)
         metadata = tuple(metadata or ())
-        session = ("memo-session", self._handle())
-        try:
-            return self._method.with_call(  # type: ignore[no-any-return]
-                request, timeout, (*metadata, session), *others, **named
-            )
-        except grpc.RpcError as error:
-            if not (self._hold.reconnects and never_begun(error)):
-                raise
-            call = Call(self._begin(request, metadata, others, named), self._hold, deadline)
-            # Without the frames that it came through, which have the session.
-            call.attempted(error.with_traceback(None))
-        try:
-            return call.result(), call
-        finally:
-            del call  # else it and the exception that it raises keep each other
+        pauses = Pauses(self._hold, _deadline(timeout))
+        while True:
+            session = ("memo-session", self._handle())
+            try:
+                return self._method.with_call(  # type: ignore[no-any-return]
+                    request, timeout, (*metadata, session), *others, **named
+                )
+            except grpc.RpcError as error:
+                if not (self._hold.reconnects and never_begun(error) and pauses.wait()):
+                    raise
+                if pauses.over:
+                    raise deadline_exceeded(error) from None
+                timeout = pauses.left
 
     def future(
         self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
@@ -98,21 +104,30 @@ class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
         return call
 
     def _begin(self, request: Any, metadata: Any, others: Any, named: Any) -> Begin:
-        """Begins the call with the request as it is now. Does not keep the session."""
-        method = self._method
-        if self._serializer is not None:
-            try:
-                request = self._serializer(request)
-            except Exception:
-                pass  # gRPC says so
-            else:
-                self._method_of_bytes = method = self._method_of_bytes or self._make(None)
+        """Begins the call, again with the bytes of the first time. Does not keep the session."""
+        method, make, frozen = self._freezing, self._make, self._frozen
 
         def begin(timeout: Optional[float], handle: str) -> Any:
+            nonlocal method
             sent = (*metadata, ("memo-session", handle))
-            return method.future(request, timeout, sent, *others, **named)
+            call = method.future(request, timeout, sent, *others, **named)
+            sent_bytes, frozen.request = frozen.request, None
+            if sent_bytes is not None:
+                method = make(lambda _: sent_bytes)
+            return call
 
         return begin
+
+
+def _freezing(serializer: Any, frozen: _Frozen) -> Any:
+    if serializer is None:
+        return None
+
+    def serialize(request: Any) -> Any:
+        frozen.request = serializer(request)
+        return frozen.request
+
+    return serialize
 
 
 class SessionChannel(grpc.Channel):
@@ -133,8 +148,10 @@ class SessionChannel(grpc.Channel):
         response_deserializer: Any = None,
         **named: Any,
     ) -> grpc.UnaryUnaryMultiCallable:
+        channel = self._channel  # a call that is made again does not keep the session, as `self` does
+
         def make(serializer: Any) -> Any:
-            return self._channel.unary_unary(method, serializer, response_deserializer, **named)
+            return channel.unary_unary(method, serializer, response_deserializer, **named)
 
         return _UnaryMethod(make, request_serializer, self._handle, self._hold)
 

@@ -97,7 +97,8 @@ class Hold:
     def probe(self) -> None:
         """Has gRPC connect as soon as it can, until `stop_probing`. Not thread-safe, as that."""
         # It looks at its connections every 5 s (1.51), or while a call waits for one.
-        if self._probe is None or self._probe.done():
+        probe = self._probe
+        if probe is None or probe.done():
             try:
                 self._probe = self._service.GetCacheInfo.future(
                     session_pb2.GetCacheInfoRequest(),
@@ -125,7 +126,10 @@ class Hold:
         with self._lock:
             stream, self._unread = self._unread, None
         if stream is not None:
-            _start_reader(_read_on, stream, None, None)
+            try:
+                _start_reader(_read_on, stream, None, None)
+            except RuntimeError:  # there can be no thread just now
+                self._unread = stream
 
     def release(self) -> None:
         """Lets go of the session, and does not wait for the server."""

@@ -23,7 +23,8 @@ from memo._worker import Timer, Worker
 _SHORTEST, _LONGEST = 0.02, 0.5  # pauses, in seconds
 
 _log = logging.getLogger("memo")
-_timer = Timer("memo-retries")  # runs none of the user's code, so it is never held up
+# Runs none of the user's code, so it is never held up; but for interceptors of a channel that he gave.
+_timer = Timer("memo-retries")
 _callbacks = Worker("memo-callbacks")
 _kept: "Set[Call]" = set()
 
@@ -50,11 +51,67 @@ def never_begun(call: Any) -> bool:
     return itself and "Error received from peer" not in text
 
 
-class _End(NamedTuple):
+class Pauses:
+    """Of a call that is made again and again, until when."""
+
+    def __init__(self, hold: Hold, deadline: float) -> None:
+        """deadline: by time.monotonic."""
+        self._hold = hold
+        self._deadline = deadline
+        self._patience = 0.0  # until when it is made again
+        self._count = 0
+
+    def next(self) -> float:
+        """When to look again, by time.monotonic."""
+        now = time.monotonic()
+        if self._count == 0:
+            self._patience = now + self._hold.reconnect_timeout
+        longest = min(_LONGEST, _SHORTEST * 2 ** min(self._count, 10))
+        self._count += 1
+        due = now + random.uniform(longest / 2, longest)
+        return min(due, self._deadline, self._patience)
+
+    def wait(self) -> bool:
+        """Blocks until the session is held, or the deadline is over. False: it is not held in time."""
+        self._hold.check()
+        while True:
+            self._hold.released.wait(self.next() - time.monotonic())
+            if self.over:
+                return True
+            if self.in_vain:
+                return False
+            if self._hold.held:
+                return True
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    @property
+    def in_vain(self) -> bool:
+        return time.monotonic() >= self._patience or not self._hold.reconnects
+
+    @property
+    def left(self) -> Optional[float]:
+        """The timeout of an attempt."""
+        return None if self._deadline == math.inf else max(0.0, self._deadline - time.monotonic())
+
+
+def deadline_exceeded(last: Any) -> "End":
+    why = f"Deadline Exceeded; the call was not begun: {last.code().name}: {last.details()}"
+    return End(grpc.StatusCode.DEADLINE_EXCEEDED, why)
+
+
+class End(grpc.RpcError):
     """How a call ended between two attempts."""
 
-    status: grpc.StatusCode
-    text: str
+    def __init__(self, status: grpc.StatusCode, text: str) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.status.name}: {self.text}"
 
     def code(self) -> grpc.StatusCode:
         return self.status
@@ -72,7 +129,7 @@ class _End(NamedTuple):
         return ()
 
 
-_CANCELLED = _End(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
+_CANCELLED = End(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
 
 
 def _of_the_end(what: str) -> Callable[["Call"], Any]:
@@ -90,17 +147,15 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
         """deadline: by time.monotonic."""
         _timer.start()
         self._hold = hold
-        self._deadline = deadline
         self._process = os.getpid()
         # Of one attempt after the other.
         self._failed: Any = None  # the last
-        self._pauses = 0
-        self._patience = 0.0  # until when it is made again
+        self._pauses = Pauses(hold, deadline)
         # Guarded by:
         self._changed = threading.Condition()
         self._begin: Optional[Begin] = begin  # None: it has ended
         self._attempt: Any = None  # gRPC's call
-        self._end: Any = None  # one of those, or an _End
+        self._end: Any = None  # one of those, or an End
         self._callbacks: List[Callable[[], object]] = []
 
     def __del__(self) -> None:
@@ -126,34 +181,25 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
         if not (self._hold.reconnects and never_begun(attempt)):
             self._finish(attempt)
             return
-        if self._failed is None:
-            self._patience = time.monotonic() + self._hold.reconnect_timeout
         self._failed = attempt
-        self._hold.check()
         self._pause()
+        self._hold.check()
 
     def _pause(self) -> None:
-        longest = min(_LONGEST, _SHORTEST * 2 ** min(self._pauses, 10))
-        self._pauses += 1
-        due = time.monotonic() + random.uniform(longest / 2, longest)
-        _timer.at(min(due, self._deadline, self._patience), self._weakly(Call._go_on))
+        _timer.at(self._pauses.next(), self._weakly(Call._go_on))
 
     def _go_on(self) -> None:
-        now = time.monotonic()
         if self.done():
             return
-        if now >= self._deadline:
-            why = f"{self._failed.code().name}: {self._failed.details()}"
-            status = grpc.StatusCode.DEADLINE_EXCEEDED
-            self._finish(_End(status, f"Deadline Exceeded; the call was not begun: {why}"))
-        elif now >= self._patience or not self._hold.reconnects:
+        if self._pauses.over:
+            self._finish(deadline_exceeded(self._failed))
+        elif self._pauses.in_vain:
             self._finish(self._failed)
         elif not self._hold.held:
             self._pause()
         else:
-            timeout = None if self._deadline == math.inf else self._deadline - now
             try:
-                self.attempt(timeout, self._hold.opened.handle)
+                self.attempt(self._pauses.left, self._hold.opened.handle)
             except Exception:
                 self._finish(self._failed)  # its user closed the channel
 
@@ -168,9 +214,9 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
             callbacks, self._callbacks = self._callbacks, []
             self._changed.notify_all()
         _kept.discard(self)
-        if end is self._attempt and self._pauses == 0:
-            _run(callbacks)  # where gRPC would
-        elif callbacks:
+        if callbacks:
+            # Not where gRPC would, on the thread that tells the ends of streams as well: a callback
+            # that calls again, and so waits for the session, would wait for itself.
             _callbacks.start()
             _callbacks.put(functools.partial(_run, callbacks))
         return True
@@ -215,7 +261,7 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
         end = self._ended(timeout)
         if end is _CANCELLED:
             raise grpc.FutureCancelledError
-        return self if isinstance(end, _End) else end.exception()
+        return self if isinstance(end, End) else end.exception()
 
     def traceback(self, timeout: Optional[float] = None) -> Any:
         try:
@@ -237,7 +283,7 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
             fn(self)
 
     def time_remaining(self) -> Optional[float]:
-        return None if self._deadline == math.inf else max(0.0, self._deadline - time.monotonic())
+        return self._pauses.left
 
     code, details = _of_the_end("code"), _of_the_end("details")
     initial_metadata = _of_the_end("initial_metadata")
@@ -258,5 +304,5 @@ def _run(callbacks: List[Callable[[], object]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:
+        except BaseException:
             _log.exception("exception in a call's callback")

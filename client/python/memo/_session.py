@@ -138,7 +138,7 @@ class Session:
     @property
     def channel(self) -> grpc.Channel:
         """For stubs of your own: adds the handle to every call. Unary calls are made again where no
-        computation can have begun: they found no server, no session, or a server that is stopping.
+        computation can have begun: they found no server, or no session.
         To close it is to close the channel that the session was opened with.
         """
         return SessionChannel(self._channel, self._handle_here, self._hold)

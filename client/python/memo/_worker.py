@@ -34,8 +34,9 @@ class Worker:
     def start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                thread.start()  # which may fail
+                self._thread = thread
 
     def put(self, task: Callable[[], object]) -> None:
         self._queue.put(task)
@@ -47,7 +48,7 @@ class Worker:
     def _do(self, task: Callable[[], object]) -> None:
         try:
             task()
-        except Exception:
+        except BaseException:
             _log.exception("exception in %s", self._name)
 
 

@@ -195,6 +195,36 @@ class RetryTest(MemodTest):
         self.restart()
         self.assertEqual(told.get(timeout=SOON).result().sum, 1)
 
+    def test_a_callback_may_make_it_again_itself(self):
+        adder = SlowAdder(self.channel, delay=0.5)
+        told = queue.SimpleQueue()
+        adder.start(1).add_done_callback(lambda failed: told.put(adder.calculate(1, timeout=SOON)))
+        eventually("it is in flight", lambda: self.gauges()["flights"] == 1)
+        self.memod.process.kill()
+        self.memod.wait()
+        self.restart()
+        try:
+            self.assertEqual(told.get(timeout=2 * SOON), 1)
+        except queue.Empty:
+            self.fail("the callback is stuck")
+
+    def test_interceptors_of_the_channel_see_the_message(self):
+        seen = []
+
+        class Seeing(grpc.UnaryUnaryClientInterceptor):
+            def intercept_unary_unary(self, proceed, details, request):
+                seen.append(list(request.numbers))
+                return proceed(details, request)
+
+        adder = SlowAdder(grpc.intercept_channel(self.channel, Seeing()))
+        self.assertEqual((adder.start(1).result(SOON).sum, adder.calculate(1)), (1, 1))
+        self.kill(adder)
+        started = adder.start(2)
+        self.check_waits(started)
+        self.restart()
+        self.assertEqual(started.result(SOON).sum, 2)
+        self.assertGreater(seen.count([0, 2]), 1)
+
     def test_a_session_that_ends_ends_what_waits(self):
         closed, dropped = SlowAdder(self.channel), SlowAdder(self.channel)
         lost = SlowAdder(self.channel, reconnect_timeout=0.3)
