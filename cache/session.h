@@ -207,16 +207,16 @@ class SessionTable {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // `holder` holds it, too; in place of one that has the same name, unless that is empty.
-  // NOT_FOUND: the session is closed.
+  // NOT_FOUND: the session is closed, or over.
   absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
   // `holder` holds it no more. When nobody else does, nor a lease, it is closed for that reason, after
   // it has waited `resume_window` for another one, as it does beside a lease that would lapse sooner.
   // Does nothing for who holds it no more.
   void LetGo(const std::shared_ptr<Session>& session, const Holder& holder, CloseReason reason,
              Duration resume_window, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed.
+  // Holds it until that is not renewed for `ttl`. NOT_FOUND: the session is closed, or over.
   absl::Status Lease(Session& session, Duration ttl, Time now);
-  // NOT_FOUND: the session is closed. FAILED_PRECONDITION: it is not leased (any more), but held by
+  // NOT_FOUND: the session is closed, or over. FAILED_PRECONDITION: it is not leased (any more), but held by
   // somebody.
   absl::Status Renew(Session& session, Time now);
 

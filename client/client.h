@@ -84,7 +84,8 @@ struct SessionEvents {
 //   - When the server is about to stop, the session is opened on another one first. Then new calls
 //     go there, and those under way end where they are: none fails.
 //   - When the connection is lost, calls under way end with UNAVAILABLE, or ABORTED (memo-error:
-//     SESSION_CLOSED): they may have been computed.
+//     SESSION_CLOSED): they may have been computed. gRPC makes those again of which it knows that
+//     they never left, or were refused by a server that stops.
 //   - A unary call that reached no computation is made again once the session is reconnected: one
 //     that found no connection, or was answered that its session is unknown (NOT_FOUND, memo-error:
 //     SESSION_NOT_FOUND), as by a server that was restarted. It has the same metadata and deadline,

@@ -33,6 +33,15 @@ class HolderTest : public CacheTest {
     on_close_ = [this](const Session&, CloseReason reason, const Receipt&) { reason_ = reason; };
   }
 
+  // Neither sooner nor later.
+  void LapsesAfter(Duration time, const SessionPtr& session) {
+    Run(time - milliseconds(1));
+    EXPECT_TRUE(IsOpen(session));
+    Run(milliseconds(1));
+    EXPECT_FALSE(IsOpen(session));
+    EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+  }
+
   std::shared_ptr<Stream> Hold(const SessionPtr& session, const std::string& name = "") {
     auto stream = std::make_shared<Stream>();
     EXPECT_TRUE(table_->Hold(*session, name, stream).ok());
@@ -120,11 +129,7 @@ TEST_F(HolderTest, LeasedSessionIsClosedWhenTheLeaseLapses) {
   Lease(s, seconds(10));
   Run(seconds(9));
   EXPECT_TRUE(table_->Renew(*s, now_).ok());
-  Run(seconds(10) - milliseconds(1));
-  EXPECT_TRUE(IsOpen(s));
-  Run(milliseconds(1));
-  EXPECT_FALSE(IsOpen(s));
-  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+  LapsesAfter(seconds(10), s);
   EXPECT_EQ(table_->Renew(*s, now_), SessionNotFound());
   EXPECT_EQ(table_->Lease(*s, seconds(1), now_), SessionNotFound());
 }
@@ -229,11 +234,7 @@ TEST_F(HolderTest, LeaseIsWhatItWasWhateverBecomesOfTheHoldersBesideIt) {
   Run(seconds(9));
   EXPECT_TRUE(table_->Renew(*s, now_).ok());
   LetGo(s, *Hold(s));
-  Run(seconds(10) - milliseconds(1));
-  EXPECT_TRUE(IsOpen(s));
-  Run(milliseconds(1));
-  EXPECT_FALSE(IsOpen(s));
-  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+  LapsesAfter(seconds(10), s);
 }
 
 TEST_F(HolderTest, LeaseBesideALostStreamLastsItsResumeWindowAtLeast) {
@@ -242,11 +243,7 @@ TEST_F(HolderTest, LeaseBesideALostStreamLastsItsResumeWindowAtLeast) {
   LetGo(s, *Hold(s), seconds(60));
   Run(seconds(55));
   EXPECT_TRUE(table_->Renew(*s, now_).ok());
-  Run(seconds(10) - milliseconds(1));
-  EXPECT_TRUE(IsOpen(s));
-  Run(milliseconds(1));
-  EXPECT_FALSE(IsOpen(s));
-  EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+  LapsesAfter(seconds(10), s);
 }
 
 TEST_F(HolderTest, ResumeWindowBeginsWithTheLastHolder) {
