@@ -1,6 +1,7 @@
 #include "memod/cache/session.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -12,7 +13,6 @@ namespace memod {
 namespace {
 
 constexpr size_t kHandleBytes = 32;
-constexpr size_t kIdBytes = 5;
 // What is about to be free when a session closes, beside its entries: its own, and each stream's.
 constexpr int64_t kSessionBytes = 512;
 constexpr int64_t kStreamBytes = 16 << 10;
@@ -34,7 +34,18 @@ Text Fixed(const std::string& text) {
 Session::Handle NewHandle() {
   return Fixed<Session::Handle>(absl::WebSafeBase64Escape(RandomBytes(kHandleBytes)));
 }
-Session::Id NewId() { return Fixed<Session::Id>(absl::BytesToHexString(RandomBytes(kIdBytes))); }
+
+// Ids are counted, so that a table of a million sorts them at no cost. From a number on that no other
+// server's are likely to be near, and which leaves as many above it as will ever be opened.
+uint64_t RandomFirstId() {
+  uint64_t number = 0;
+  const std::string bytes = RandomBytes(sizeof(number));
+  std::memcpy(&number, bytes.data(), sizeof(number));
+  return number % (uint64_t{1} << 39);
+}
+Session::Id IdOf(uint64_t number) {
+  return Fixed<Session::Id>(absl::StrCat(absl::Hex(number, absl::kZeroPad10)));
+}
 
 // Destroyed on the reaper, and counted as long as it is really there.
 std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
@@ -97,7 +108,8 @@ SessionTable::SessionTable(CacheContext& context, const Limits& limits, OnClose 
       limits_(limits),
       on_close_(std::move(on_close)),
       shared_(std::make_shared<Incarnation>(
-          Origin(), MemoCache::Make(context, limits.max_depth, /*of_session=*/false))) {}
+          Origin(), MemoCache::Make(context, limits.max_depth, /*of_session=*/false))),
+      next_id_(RandomFirstId()) {}
 
 SessionTable::~SessionTable() {
   CloseAll(CloseReason::kServerStopping);
@@ -185,11 +197,10 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Open(Origin origin, std::
                                                             Time now) {
   const Session::Handle handle = NewHandle();
   Part& part = parts_[PartOf(handle)];
-  Session::Id id = NewId();
   std::shared_ptr<Session> session;
   MutexLock lock(mutex_);
   if (absl::Status room = RoomLocked(AddressOf(peer)); !room.ok()) return room;
-  while (by_id_.contains(id)) id = NewId();
+  const Session::Id id = IdOf(next_id_++);
   session = std::make_shared<Session>(
       Session::Opening{.table = *this,
                        .mutex = part.mutex,

@@ -120,7 +120,7 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   };
   explicit Session(Opening opening);
 
-  // Public name, for logs and the admin endpoint.
+  // Public name, for logs and the admin endpoint. Those of sessions opened later are greater.
   std::string id() const { return std::string(std::string_view(id_)); }
   // A secret: 256 random bits. Never logged.
   std::string handle() const { return std::string(std::string_view(handle_)); }
@@ -237,7 +237,7 @@ class SessionTable {
   // lock with the rest.
   std::shared_ptr<Session> Find(std::string_view handle) const;
   std::shared_ptr<Session> FindById(std::string_view id) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // At most `count` sessions, in the order of their ids, after the id `after`.
+  // At most `count` sessions, those opened first first, after the one with the id `after`.
   std::vector<std::shared_ptr<Session>> List(std::string_view after, size_t count) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -326,6 +326,7 @@ class SessionTable {
     bool operator()(std::string_view a, std::string_view b) const { return a < b; }
   };
   absl::btree_map<Session::Id, std::shared_ptr<Session>, IdLess> by_id_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_);
   // Whoever opened sessions that are open: his name, once for all of them.
   struct Peer {
     std::shared_ptr<const std::string> name;

@@ -46,17 +46,27 @@ std::string Dump(const Json& json) {
   return json.dump(kNoIndent, ' ', kAscii, Json::error_handler_t::replace);
 }
 
+// Whether it is printable ASCII, and has none of these.
+bool IsPlain(std::string_view text, std::string_view mistakable) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return c >= ' ' && c <= '~' && mistakable.find(c) == std::string_view::npos;
+  });
+}
+
+// Nearly all that is logged is plain, which needs no library, and there may be 100,000 lines a second.
+std::string JsonString(std::string_view text) {
+  return IsPlain(text, "\"\\") ? fmt::format("\"{}\"", text) : Dump(text);
+}
+
 std::string ToJson(const LogValue& value) {
   if (const auto* number = std::get_if<int64_t>(&value.get())) return fmt::to_string(*number);
+  if (const auto* text = std::get_if<std::string_view>(&value.get())) return JsonString(*text);
   return std::visit([](const auto& v) { return Dump(Json(v)); }, value.get());
 }
 
 // As it is where that is unmistakable, else as a JSON string.
 std::string Quoted(std::string_view text, std::string_view mistakable) {
-  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return c >= ' ' && c <= '~' && mistakable.find(c) == std::string_view::npos;
-  });
-  return plain ? std::string(text) : Dump(text);
+  return !text.empty() && IsPlain(text, mistakable) ? std::string(text) : JsonString(text);
 }
 
 std::string TextLine(const spdlog::details::log_msg& msg) {
@@ -80,7 +90,7 @@ bool IsTaken(std::string_view name, std::span<const LogField> before) {
 std::string JsonLine(const spdlog::details::log_msg& msg) {
   const std::string_view message(msg.payload.data(), msg.payload.size());
   std::string line = fmt::format(R"({{"time":"{}","level":"{}","message":{})", Time(msg.time),
-                                 kLevelNames[msg.level], Dump(message));
+                                 kLevelNames[msg.level], JsonString(message));
   for (size_t i = 0; i < fields_of_line.size(); ++i) {
     const LogField& field = fields_of_line[i];
     if (!IsTaken(field.name, fields_of_line.first(i))) {

@@ -179,8 +179,8 @@ std::string Upstreams(const memo::v1::ListUpstreamsResponse& response) {
 std::string SessionsShown(const Content& content) {
   const int shown = content.sessions.sessions_size();
   const int64_t open = content.info.gauges().sessions();
-  if (shown >= open) return "All that are open, in the order of their ids";
-  return absl::StrCat(Count(shown), " of ", Count(open), " open, in the order of their ids");
+  if (shown >= open) return "All that are open, oldest first";
+  return absl::StrCat(Count(shown), " of ", Count(open), " open, oldest first");
 }
 
 std::string Pages(const Content& content) {

@@ -259,7 +259,7 @@ test("it says since when memod is gone, that it is stopping, and that it is back
 test("of many sessions it shows a page at a time, and is live on each", async () => {
   await scene.do("open", 250);
   const page = await open();
-  assert.equal(await text(page, "#sessions caption"), "100 of 250 open, in the order of their ids");
+  assert.equal(await text(page, "#sessions caption"), "100 of 250 open, oldest first");
   const seen = [];
   const see = async () => seen.push(...(await rows(page, "sessions")).map(([id]) => id));
   await see();
