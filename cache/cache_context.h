@@ -12,8 +12,10 @@ namespace memod {
 
 // Of each cache. nullopt: unbounded.
 struct CacheLimits {
-  std::optional<int64_t> max_session_bytes;  // charge of one session's entries: session.max_bytes
-  std::optional<int64_t> max_waiters;        // of one flight: compute.max_waiters
+  // Charge of one session's entries: session.max_bytes.
+  std::optional<int64_t> max_session_bytes = std::nullopt;
+  // Of one flight: compute.max_waiters.
+  std::optional<int64_t> max_waiters = std::nullopt;
 };
 
 struct CacheContext {

@@ -21,14 +21,12 @@ void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
     MutexLock lock(mutex_);
     // Nobody advances while there is nothing to lapse.
     if (queue_.empty()) advanced_ = now;
-    Lease& granted = *lease;
-    granted.ttl_ = ttl;
-    const Duration until = RunningAt(now) + ttl;
-    granted.until_ = granted.granted_ ? std::max(granted.until_.load(), until) : until;
-    if (granted.granted_) return;
-    granted.granted_ = true;
-    granted.queued_ = granted.until_;
-    queue_.emplace(std::pair(granted.queued_, &granted), std::move(lease));
+    lease->ttl_ = ttl;
+    lease->until_ = std::max(lease->until_.load(), RunningAt(now) + ttl);
+    if (std::exchange(lease->queued_, true)) return;
+    lease->due_ = lease->until_;
+    const std::pair place(lease->due_, lease.get());
+    queue_.emplace(place, std::move(lease));
     first = queue_.size() == 1;
   }
   if (first) changed_.notify_all();
@@ -36,32 +34,19 @@ void Leases::Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) {
 
 bool Leases::Renew(Lease& lease, Time now) {
   MutexLock lock(mutex_);
-  return ExtendLocked(lease, lease.ttl_, now);
-}
-
-bool Leases::Extend(Lease& lease, Duration at_least, Time now) {
-  MutexLock lock(mutex_);
-  return ExtendLocked(lease, at_least, now);
-}
-
-bool Leases::ExtendLocked(Lease& lease, Duration at_least, Time now) {
-  if (!GrantedLocked(lease)) return false;
-  lease.until_ = std::max(lease.until_.load(), RunningAt(now) + at_least);
+  if (!granted(lease)) return false;
+  lease.until_ = std::max(lease.until_.load(), RunningAt(now) + lease.ttl_);
   return true;
 }
 
 void Leases::Revoke(Lease& lease) {
   std::shared_ptr<Lease> revoked;  // let go after the lock
   MutexLock lock(mutex_);
-  if (!std::exchange(lease.granted_, false)) return;
-  const auto it = queue_.find({lease.queued_, &lease});
+  lease.until_ = Duration::min();
+  if (!std::exchange(lease.queued_, false)) return;
+  const auto it = queue_.find({lease.due_, &lease});
   revoked = std::move(it->second);
   queue_.erase(it);
-}
-
-bool Leases::granted(const Lease& lease) const {
-  MutexLock lock(mutex_);
-  return GrantedLocked(lease);
 }
 
 int64_t Leases::size() const {
@@ -83,10 +68,10 @@ bool Leases::Advance(Time now) {
       if (!more) break;
       std::shared_ptr<Lease> lease = std::move(first->second);
       queue_.erase(first);
-      lease->granted_ = !over(*lease);
-      if (lease->granted_) {
-        lease->queued_ = lease->until_;
-        const std::pair place(lease->queued_, lease.get());
+      lease->queued_ = granted(*lease);
+      if (lease->queued_) {
+        lease->due_ = lease->until_;
+        const std::pair place(lease->due_, lease.get());
         queue_.emplace(place, std::move(lease));
       } else {
         lapsed.push_back(std::move(lease));

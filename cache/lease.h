@@ -18,22 +18,22 @@
 
 namespace memod {
 
-// What lapses. Owned by a std::shared_ptr, of which Leases has one while it is granted.
+// What lapses. Owned by a std::shared_ptr, of which Leases has one until it lapses or is revoked.
 class Lease {
  public:
   virtual ~Lease() = default;
 
  private:
   friend class Leases;
-  // On the thread that calls Leases::Advance, under no lock, after the lease is no more granted.
+  // On the thread that calls Leases::Advance, under no lock, when the lease is no more granted.
   virtual void OnLapsed() = 0;
 
-  // By the time that the server has been running, as is `queued_`. Read without a lock.
-  std::atomic<Duration> until_{Duration::max()};
+  // By the time that the server has been running, as is `due_`. Read without a lock.
+  std::atomic<Duration> until_{Duration::min()};
   // What follows, and the writing of that, is guarded by the mutex of the Leases that grant it.
   Duration ttl_{};
-  Duration queued_{};
-  bool granted_ = false;  // it is in the queue
+  Duration due_{};  // its place in the queue
+  bool queued_ = false;
 };
 
 // Thread-safe.
@@ -44,26 +44,23 @@ class Leases {
   // A longer time between two calls is one in which the server did not run, but for this much.
   static constexpr Duration kLongestTick = std::chrono::milliseconds(250);
 
-  // Lapses once it was not renewed for `ttl`. One that is granted already does so at the later of
-  // both times, and has the new ttl from now on.
+  // Lapses once it was not renewed for `ttl`. One that is granted already lapses at the later of both
+  // times, and has the new ttl from now on.
   void Grant(std::shared_ptr<Lease> lease, Duration ttl, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // False: it is not granted (any more), or over.
+  // False: it is not granted (any more).
   bool Renew(Lease& lease, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // It does not lapse before that either, this time; its ttl stays. False: as of Renew.
-  bool Extend(Lease& lease, Duration at_least, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // It does not lapse any more. No lease may be destroyed while it is granted, so none is.
   void Revoke(Lease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Neither revoked nor over.
-  bool granted(const Lease& lease) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether its time was over at the last Advance: never before it, and at most a tick after it. From
-  // then on it can only be granted anew, also where OnLapsed is yet to come since very many lapse at
-  // once. Takes no lock.
-  bool over(const Lease& lease) const {
+  // It was granted, and is neither revoked nor over. It is over with the first Advance from its time
+  // on, so at most a tick later; then it can only be granted anew, also where OnLapsed is yet to come
+  // since very many lapse at once. Takes no lock.
+  bool granted(const Lease& lease) const {
     // In this order: whoever renewed it did so before the time that is read here.
     const Duration running = running_.load(std::memory_order_acquire);
-    return lease.until_.load(std::memory_order_relaxed) <= running;
+    return lease.until_.load(std::memory_order_relaxed) > running;
   }
+  // Those that OnLapsed is yet to come for.
   int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // It is `now`, which never goes back. Lets some of what is over lapse, the first ones first. True:
@@ -77,11 +74,6 @@ class Leases {
  private:
   // How long the server has been running.
   Duration RunningAt(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool ExtendLocked(Lease& lease, Duration at_least, Time now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool GrantedLocked(const Lease& lease) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return lease.granted_ && !over(lease);
-  }
 
   mutable Mutex mutex_;
   std::condition_variable_any changed_;

@@ -163,8 +163,10 @@ absl::Status Admin::ListSessions(const memo::v1::ListSessionsRequest& request,
     info->set_session_id(session->id());
     info->set_state_type(std::string(incarnation->state_type));
     info->set_peer(session->peer());
-    info->set_holders(session->holders());
-    info->set_leased(sessions_.leases().granted(*session));
+    const Session::HeldBy held = session->held_by();
+    info->set_holders(held.holders);
+    info->set_leased(held.lease);
+    info->set_resumable(held.resume_window);
     ReportDuration(now - session->opened_at(), info->mutable_age());
     info->set_sharing(sessions_.CountSharing(*session));
     google::protobuf::RepeatedPtrField<memo::v1::MethodCacheInfo> parts;

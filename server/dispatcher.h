@@ -14,7 +14,7 @@
 #include <string_view>
 #include <variant>
 
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/admission.h"
 #include "memod/server/call_key.h"
 #include "memod/server/method_table.h"

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "memo/v1/admin.pb.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/call_key.h"
 #include "memod/server/method_table.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "memo/v1/admin.pb.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/admission.h"
 #include "memod/server/calls_in_flight.h"
 #include "memod/server/compute_pool.h"

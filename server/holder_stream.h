@@ -11,7 +11,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/write_clock.h"
 
 namespace memod {

@@ -19,7 +19,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "memod/cache/mutex.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/compute_pool.h"
 #include "memod/server/hosted_class.h"
 

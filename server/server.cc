@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "memo/v1/pipeline.pb.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/admin_http.h"
 #include "memod/server/admin_service.h"
 #include "memod/server/admission.h"

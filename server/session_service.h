@@ -9,7 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "memo/v1/session.grpc.pb.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/server/admission.h"
 #include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"

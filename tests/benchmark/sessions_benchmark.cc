@@ -19,7 +19,7 @@
 #include <variant>
 #include <vector>
 
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "runner.h"
 
 namespace memod::benchmark {

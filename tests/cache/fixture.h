@@ -22,7 +22,7 @@
 #include <string_view>
 
 #include "gtest/gtest.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 
 namespace memod {
 

@@ -34,12 +34,13 @@ class HolderTest : public CacheTest {
   }
 
   // Neither sooner nor later.
-  void LapsesAfter(Duration time, const SessionPtr& session) {
+  void LapsesAfter(Duration time, const SessionPtr& session,
+                   CloseReason reason = CloseReason::kLeaseLapsed) {
     Run(time - milliseconds(1));
     EXPECT_TRUE(IsOpen(session));
     Run(milliseconds(1));
     EXPECT_FALSE(IsOpen(session));
-    EXPECT_EQ(reason_, CloseReason::kLeaseLapsed);
+    EXPECT_EQ(reason_, reason);
   }
 
   std::shared_ptr<Stream> Hold(const SessionPtr& session, const std::string& name = "") {
@@ -237,13 +238,57 @@ TEST_F(HolderTest, LeaseIsWhatItWasWhateverBecomesOfTheHoldersBesideIt) {
   LapsesAfter(seconds(10), s);
 }
 
-TEST_F(HolderTest, LeaseBesideALostStreamLastsItsResumeWindowAtLeast) {
+TEST_F(HolderTest, ResumeWindowIsNoLease) {
   const SessionPtr s = Open();
-  Lease(s, seconds(10));
-  LetGo(s, *Hold(s), seconds(60));
-  Run(seconds(55));
-  EXPECT_TRUE(table_->Renew(*s, now_).ok());
-  LapsesAfter(seconds(10), s);
+  LetGo(s, *Hold(s), seconds(10));
+  EXPECT_FALSE(table_->leases().granted(*s));
+  Run(seconds(9));
+  EXPECT_EQ(table_->Renew(*s, now_).code(), absl::StatusCode::kFailedPrecondition);
+  LapsesAfter(seconds(1), s, CloseReason::kClientGone);
+  EXPECT_EQ(table_->Renew(*s, now_), SessionNotFound());
+}
+
+// Each by itself: the later one decides.
+TEST_F(HolderTest, LeaseAndResumeWindowDoNotChangeEachOther) {
+  const SessionPtr window_last = Open(), lease_last = Open(), leased_late = Open(),
+                   resumed = Open();
+  for (const SessionPtr& s : {window_last, lease_last, resumed}) Lease(s, seconds(10));
+  LetGo(window_last, *Hold(window_last), seconds(60));
+  LetGo(lease_last, *Hold(lease_last), seconds(5));
+  LetGo(leased_late, *Hold(leased_late), seconds(10));
+  LetGo(resumed, *Hold(resumed), seconds(60));
+  const auto back = Hold(resumed);
+
+  Run(seconds(9));
+  Lease(leased_late, seconds(10));
+  LapsesAfter(seconds(1), lease_last);
+  EXPECT_TRUE(IsOpen(resumed));
+  LetGo(resumed, *back);
+  EXPECT_FALSE(IsOpen(resumed)) << "its lease was over when its time was";
+  EXPECT_EQ(table_->Renew(*window_last, now_).code(), absl::StatusCode::kFailedPrecondition);
+  LapsesAfter(seconds(9), leased_late);
+  LapsesAfter(seconds(41), window_last, CloseReason::kClientGone);
+}
+
+TEST_F(HolderTest, OfResumeWindowsThatEndTogetherNoneIsFoundAnyMore) {
+  std::vector<SessionPtr> sessions;
+  for (int i = 0; i < 500; ++i) {
+    const SessionPtr& s = sessions.emplace_back(Open());
+    LetGo(s, *Hold(s), seconds(10));
+  }
+  const auto late = std::make_shared<Stream>();
+  int found = 0, held = 0;
+  on_close_ = [&](const Session&, CloseReason, const Receipt&) {
+    if (closed_ > 1) return;
+    for (const SessionPtr& s : sessions) {
+      found += table_->Find(s->handle()) != nullptr;
+      held += table_->Hold(*s, "", late).ok();
+    }
+  };
+  Run(seconds(10));
+  EXPECT_EQ(closed_, 500);
+  EXPECT_EQ(found, 0);
+  EXPECT_EQ(held, 0);
 }
 
 TEST_F(HolderTest, ResumeWindowBeginsWithTheLastHolder) {

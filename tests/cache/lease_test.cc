@@ -184,21 +184,20 @@ TEST_F(LeaseTest, OfVeryManyEachIsOverAtItsTimeThoughToldLater) {
   const auto next = Grant("next", seconds(1) + milliseconds(1));
   Run(seconds(1) - milliseconds(1));
   EXPECT_TRUE(leases_.Renew(*renewed, now_));
-  for (const auto& lease : leases) EXPECT_FALSE(leases_.over(*lease));
+  for (const auto& lease : leases) EXPECT_TRUE(leases_.granted(*lease));
 
   now_ += milliseconds(1);
   EXPECT_TRUE(leases_.Advance(now_)) << "there are more";
   const size_t told = Lapsed().size();
   EXPECT_LT(told, kMany);
   for (const auto& lease : leases) {
-    EXPECT_TRUE(leases_.over(*lease));
     EXPECT_FALSE(leases_.granted(*lease));
     EXPECT_FALSE(leases_.Renew(*lease, now_));
   }
-  EXPECT_FALSE(leases_.over(*next));
+  EXPECT_TRUE(leases_.granted(*next));
   now_ += milliseconds(1);
   EXPECT_TRUE(leases_.Advance(now_));
-  EXPECT_TRUE(leases_.over(*next)) << "and it is not told yet";
+  EXPECT_FALSE(leases_.granted(*next)) << "and it is not told yet";
 
   EXPECT_TRUE(leases_.Renew(*renewed, now_));
   LetLapse();
@@ -206,7 +205,7 @@ TEST_F(LeaseTest, OfVeryManyEachIsOverAtItsTimeThoughToldLater) {
   EXPECT_EQ(leases_.size(), 1);
 }
 
-// As a session that is held beside its lease, loses its stream, and is to wait for another one.
+// As that of a session which somebody holds beside it.
 TEST_F(LeaseTest, WhatIsOverCanBeGrantedAnewBeforeItIsTold) {
   std::vector<std::shared_ptr<Named>> leases;
   for (int i = 0; i < 2500; ++i) leases.push_back(Grant("one of many", seconds(1)));
@@ -214,9 +213,9 @@ TEST_F(LeaseTest, WhatIsOverCanBeGrantedAnewBeforeItIsTold) {
   Run(seconds(1) - milliseconds(1));
   now_ += milliseconds(2);
   EXPECT_TRUE(leases_.Advance(now_));
-  EXPECT_TRUE(leases_.over(*last));
+  EXPECT_FALSE(leases_.granted(*last));
   leases_.Grant(last, seconds(5), now_);
-  EXPECT_FALSE(leases_.over(*last));
+  EXPECT_TRUE(leases_.granted(*last));
   LetLapse();
   EXPECT_EQ(Lapsed().size(), 2500u);
   Run(seconds(5) - milliseconds(1));

@@ -15,7 +15,7 @@
 
 #include "gtest/gtest.h"
 #include "memod/cache/memo_cache.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 
 namespace {
 

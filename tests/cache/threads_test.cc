@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "memod/cache/memo_error.h"
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/tests/cache/fixture.h"
 
 namespace memod {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "memod/cache/session.h"
+#include "memod/cache/session_table.h"
 #include "memod/tests/cache/model.h"
 
 namespace memod {

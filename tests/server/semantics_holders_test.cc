@@ -241,7 +241,9 @@ TEST_F(HoldersTest, AdministratorSeesWhoHoldsASession) {
     memo::v1::ListSessionsResponse listed;
     EXPECT_TRUE(admin->ListSessions(&context, {}, &listed).ok());
     if (listed.sessions_size() != 1) return std::string("not one");
-    return absl::StrCat(listed.sessions(0).holders(), listed.sessions(0).leased() ? " leased" : "");
+    const memo::v1::SessionInfo& session = listed.sessions(0);
+    return absl::StrCat(session.holders(), session.leased() ? " leased" : "",
+                        session.resumable() ? " resumable" : "");
   };
   Opening opening(*sessions, State("a"));
   ASSERT_NE(opening.handle(), "");
@@ -253,8 +255,11 @@ TEST_F(HoldersTest, AdministratorSeesWhoHoldsASession) {
   }
   EXPECT_TRUE(Soon(seen, "1"));
   opening.Cancel();
-  EXPECT_TRUE(Soon(seen, "0 leased"));
+  EXPECT_TRUE(Soon(seen, "0 resumable"));
   Close(opening.handle());
+  const std::string leased = Lease(kLong);
+  EXPECT_EQ(seen(), "0 leased");
+  Close(leased);
 }
 
 // Leases
