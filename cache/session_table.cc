@@ -255,7 +255,8 @@ absl::Status SessionTable::Renew(Session& session, Time now) {
   if (leases_.Renew(session, now)) return absl::OkStatus();
   MutexLock lock(session.mutex_);
   if (session.Ended()) return SessionNotFound();
-  return absl::FailedPreconditionError("the session has no lease (any more); it is open by a stream, or waits for one");
+  return absl::FailedPreconditionError(
+      "the session has no lease (any more); it is open by a stream, or waits for one");
 }
 
 std::optional<Receipt> SessionTable::Close(const std::shared_ptr<Session>& session,
