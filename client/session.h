@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/client/grpc_status.h"
 #include "memod/client/session_channel.h"
@@ -45,6 +46,7 @@ struct SessionHandle::Session {
   }
 
   const std::shared_ptr<SessionKeeper> keeper;
+  absl::Mutex updating;  // held, through its calls, by whoever replaces the state
   // Constant once a SessionHandle has them.
   std::shared_ptr<SessionChannel> channel;
   std::unique_ptr<memo::v1::SessionService::Stub> service;  // over `channel`

@@ -44,6 +44,8 @@ Pipeline SessionHandle::Pipeline(const PipelineOptions& options) const {
 absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf::Message& state) {
   memo::v1::UpdateStateRequest request;
   *request.mutable_state() = PackState(state);
+  // One at a time, so that what is kept is what the server took last.
+  const absl::MutexLock lock(&session_->updating);
   for (;;) {
     const std::shared_ptr<Seat> seat = session_->keeper->seat();
     auto receipt = ReceiptOf(session_->Call(&SessionService::Stub::UpdateState, request));

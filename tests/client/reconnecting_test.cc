@@ -122,6 +122,31 @@ TEST_F(ReconnectingTest, WithoutAResumeWindowItIsOpenedAnewWithItsState) {
   EXPECT_EQ(Compute(*probe, "x"), "miss b:x");
 }
 
+// The answers of updates that are made at once may come in another order than these were made in.
+TEST_F(ReconnectingTest, ItIsOpenedAnewWithTheStateThatTheServerTookLast) {
+  constexpr int kRounds = 10, kThreads = 4, kUpdates = 10;
+  ServeBehindWire(Duration::zero());
+  SessionHandle session = OpenBeyond();
+  const auto probe = ProbeOf(session);
+  std::vector<std::string> reopened;
+  for (int round = 0; round < kRounds; ++round) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&session, t] {
+        for (int i = 0; i < kUpdates; ++i) {
+          EXPECT_TRUE(session.UpdateState(State(absl::StrCat(t, ".", i))).ok());
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const std::string before = Compute(*probe, "x");
+    wire_->Reset();
+    reopened.push_back("reopened");
+    ASSERT_TRUE(log_.Says(reopened));
+    EXPECT_EQ(Compute(*probe, "x"), before) << "in round " << round;
+  }
+}
+
 TEST_F(ReconnectingTest, SessionThatWaitedTooLongIsOpenedAnew) {
   ServeBehindWire(milliseconds(50));
   const SessionHandle session = OpenBeyond();

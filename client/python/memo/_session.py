@@ -112,6 +112,8 @@ class Session:
         self._hold = hold
         self._process = os.getpid()
         self._receipt: Optional[Receipt] = None
+        # Held by whoever replaces the state: what is kept is what the server took last.
+        self._updating = threading.Lock()
 
     def _open(self) -> None:
         _releases.start()
@@ -163,12 +165,13 @@ class Session:
         """
         packed = _packed(state)
         request = session_pb2.UpdateStateRequest(state=packed)
-        while True:
-            handle = self._handle_here()
-            receipt = Receipt._of(self._call(self._service.UpdateState, request).receipt)
-            if self._hold.keep(packed, handle):
-                return receipt
-            # It was opened anew meanwhile, with the former state.
+        with self._updating:
+            while True:
+                handle = self._handle_here()
+                receipt = Receipt._of(self._call(self._service.UpdateState, request).receipt)
+                if self._hold.keep(packed, handle):
+                    return receipt
+                # It was opened anew meanwhile, with the former state.
 
     def clear(self, method: Optional[str] = None) -> Receipt:
         """Drops what is remembered, all of it or that of a method such as "/pkg.Service/Method"."""

@@ -10,7 +10,7 @@ import grpc
 from fixture import MemodTest
 from harness import SOON, Memod, eventually
 from relay import Relay
-from seeds import SlowAdder, adder_state
+from seeds import Dataset, SlowAdder, adder_state
 
 import memo
 
@@ -69,6 +69,27 @@ class ReconnectTest(MemodTest):
         begin = time.monotonic()
         self.assertEqual(adder.how(1), (1, "miss"))
         self.assertGreater(time.monotonic() - begin, 0.2)
+
+    def test_it_is_opened_anew_with_the_state_that_the_server_took_last(self):
+        self.serve()
+        dataset = Dataset(
+            self.far, "x,y\n0,0\n1,1\n2,2\n", on_reopened=lambda: self.told.put("reopened")
+        )
+
+        def replace(thread):
+            for i in range(10):
+                dataset.replace(f"x,y\n0,0\n1,{10 * thread + i}\n2,1\n")
+
+        for _ in range(10):
+            threads = [threading.Thread(target=replace, args=(thread,)) for thread in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            before = dataset.correlate("x", "y")
+            self.relay.cut()
+            self.check_told("reopened")
+            self.assertEqual(dataset.correlate("x", "y"), before)
 
     def test_a_server_that_comes_back_gets_it_again(self):
         self.serve()

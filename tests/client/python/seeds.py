@@ -45,8 +45,8 @@ class SlowAdder:
 class Dataset:
     """Statistics on data of its own, which may be replaced."""
 
-    def __init__(self, channel, csv):
-        self.session = memo.open_session(channel, dataset_pb2.DatasetState(csv=csv))
+    def __init__(self, channel, csv, **events):
+        self.session = memo.open_session(channel, dataset_pb2.DatasetState(csv=csv), **events)
         self._remote = dataset_pb2_grpc.DatasetStub(self.session.channel)
 
     def replace(self, csv):
