@@ -201,6 +201,9 @@ ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
                                                  const memo::v1::RenewSessionRequest* request,
                                                  memo::v1::RenewSessionResponse* response) {
   const Time now = Clock::now();
+  const absl::Status metadata =
+      CheckMetadata(context->client_metadata(), env_.admission.max_metadata_bytes());
+  if (!metadata.ok()) return Reply(context, metadata);
   if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
     const auto own = SessionOf(*context);
     if (!own.ok()) return Reply(context, own.status());
