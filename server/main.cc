@@ -137,7 +137,7 @@ int Serve(const Config& config, const Registry& registry) {
   stop.AwaitOnceStarted();
   std::thread([limit = config.server.drain_timeout + kGrace] {
     std::this_thread::sleep_for(limit);
-    Log(LogLevel::warn, "hosted code still runs, leaving without it");
+    Log(LogLevel::warn, "not stopped in time, leaving without what still runs");
     std::_Exit(kOk);
   }).detach();
   (*server)->Drain();

@@ -2,6 +2,7 @@
 
 import pathlib
 import signal
+import socket
 import tempfile
 import time
 import unittest
@@ -104,6 +105,18 @@ class ShutdownTest(unittest.TestCase):
         begin = time.monotonic()
         self.assertEqual(memod.stop(), 0)
         self.assertLess(time.monotonic() - begin, 1.5)
+
+    def test_watchdog_ends_the_process_whatever_holds_the_stop_up(self):
+        memod, _ = self.start("--server.drain_timeout=0s")
+        host, port = memod.http_address.split(":")
+        with socket.create_connection((host, int(port))) as half_a_request:
+            half_a_request.sendall(b"GET /livez HTTP/1.1\r\n")
+            begin = time.monotonic()
+            self.assertEqual(memod.stop(), 0)
+            took = time.monotonic() - begin
+        print(f"left after {took:.2f} s", flush=True)
+        memod.wait_for_log("not stopped in time, leaving without what still runs")
+        self.assertLess(took, 2.5)
 
 
 class ListenersTest(unittest.TestCase):
