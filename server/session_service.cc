@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/cache_report.h"
 #include "memod/server/call_key.h"
@@ -65,9 +66,10 @@ absl::StatusOr<Duration> TtlOf(const memo::v1::LeaseSessionRequest& request, Dur
     if (given >= kMinTtl && given <= max) return given;
   }
   const double seconds = static_cast<double>(ttl.seconds()) + ttl.nanos() * 1e-9;
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                   absl::StrCat("ttl is ", seconds, " s; want from ", ToSeconds(kMinTtl), " s to ",
-                                ToSeconds(max), " s (session.max_ttl)"));
+  return MemoError(
+      absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+      absl::StrCat("ttl is ", absl::StrFormat("%.12g", seconds), " s; want from ",
+                   ToSeconds(kMinTtl), " s to ", ToSeconds(max), " s (session.max_ttl)"));
 }
 
 }  // namespace

@@ -303,13 +303,16 @@ TEST_F(HoldersTest, ManyAreRenewedAtOnceAndThoseThatAreNotAreNamed) {
 TEST_F(HoldersTest, LeasesWithoutASensibleTimeToLiveAreRefused) {
   ServeWith(Duration::zero());
   memo::v1::LeaseSessionResponse leased;
-  for (const Duration ttl : {Duration(milliseconds(0)), Duration(milliseconds(99)),
-                             Duration(milliseconds(-5000)), Duration(kLong + milliseconds(1))}) {
+  const std::vector<std::pair<Duration, std::string>> refused = {
+      {milliseconds(0), "0"},
+      {milliseconds(99), "0.099"},
+      {milliseconds(-5000), "-5"},
+      {kLong + milliseconds(1), "3600.001"}};
+  for (const auto& [ttl, said] : refused) {
     const grpc::Status status = Lease(ttl, &leased);
     EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
-    EXPECT_EQ(
-        status.error_message(),
-        absl::StrCat("ttl is ", ToSeconds(ttl), " s; want from 0.1 s to 3600 s (session.max_ttl)"));
+    EXPECT_EQ(status.error_message(),
+              absl::StrCat("ttl is ", said, " s; want from 0.1 s to 3600 s (session.max_ttl)"));
   }
   grpc::ClientContext context;
   memo::v1::LeaseSessionRequest hostile;
