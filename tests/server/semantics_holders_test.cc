@@ -205,11 +205,17 @@ TEST_F(HoldersTest, LostStreamsSessionWaitsForItsClientWithinTheResumeWindow) {
   opening.Cancel();  // which is what a lost connection looks like
   opening.Wait();
   EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x");
-  Holding again(*sessions, opening.handle());
-  ASSERT_TRUE(again.Hold());
+  std::optional<Holding> again(std::in_place, *sessions, opening.handle());
+  ASSERT_TRUE(again->Hold());
   EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x");
+  again->Cancel();
+  again->Wait();
+  EXPECT_TRUE(Soon([this] { return Gauges().holders(); }, 0));
+  EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x") << "and again, as often as it is lost";
+  again.emplace(*sessions, opening.handle());
+  ASSERT_TRUE(again->Hold());
   Close(opening.handle());
-  EXPECT_TRUE(again.Wait().ok());
+  EXPECT_TRUE(again->Wait().ok());
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
