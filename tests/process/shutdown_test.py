@@ -112,8 +112,11 @@ class ShutdownTest(unittest.TestCase):
     def test_watchdog_ends_the_process_whatever_holds_the_stop_up(self):
         memod, _ = self.start("--server.drain_timeout=0s")
         host, port = memod.http_address.split(":")
+        files = pathlib.Path(f"/proc/{memod.process.pid}/fd")
+        before = len(list(files.iterdir()))
         with socket.create_connection((host, int(port))) as half_a_request:
             half_a_request.sendall(b"GET /livez HTTP/1.1\r\n")
+            eventually("it is accepted", lambda: len(list(files.iterdir())) > before)
             begin = time.monotonic()
             self.assertEqual(memod.stop(), 0)
             took = time.monotonic() - begin
