@@ -25,8 +25,9 @@
 namespace memod {
 namespace {
 
-// Administrators, scrapers and probes: few, so few threads.
-constexpr int kThreads = 4;
+// Administrators, scrapers and probes are few. But a connection on which nothing comes, as browsers
+// open them in advance, takes a thread until the timeout, and probes must be answered meanwhile.
+constexpr int kThreads = 32;
 constexpr int kTimeoutSeconds = 5;
 constexpr size_t kMaxBody = 4096;  // no request has any
 

@@ -1,14 +1,18 @@
 #include "memod/server/logging.h"
 
+#include <poll.h>
 #include <spdlog/fmt/chrono.h>
 #include <spdlog/formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -117,11 +121,43 @@ class LineFormatter : public spdlog::formatter {
   const Line line_;
 };
 
+// Who reads stderr may stop doing so (a terminal, a pager, a log driver that hangs). Lines are written
+// by the threads that serve, so each would hang with the next one that it has to say: such lines are
+// left out, and counted where the log goes on.
+class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
+  // For a reader that is merely slow.
+  static constexpr int kPatienceMs = 1000;
+
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    pollfd room{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    if (poll(&room, 1, left_out_ > 0 ? 0 : kPatienceMs) == 0) {
+      ++left_out_;
+      return;
+    }
+    if (const int64_t left_out = std::exchange(left_out_, 0); left_out > 0) {
+      const LogField lines[] = {{"lines", left_out}};
+      const auto fields = std::exchange(fields_of_line, lines);
+      Write({msg.time, {}, msg.logger_name, LogLevel::warn, "nobody read the log, lines left out"});
+      fields_of_line = fields;
+    }
+    Write(msg);
+  }
+
+  void Write(const spdlog::details::log_msg& msg) {
+    spdlog::memory_buf_t line;
+    formatter_->format(msg, line);
+    std::fwrite(line.data(), 1, line.size(), stderr);
+  }
+
+  void flush_() override { std::fflush(stderr); }
+
+  int64_t left_out_ = 0;
+};
+
 }  // namespace
 
 void InitLogging(LogLevel level, LogFormat format) {
-  auto logger =
-      std::make_shared<spdlog::logger>("memod", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("memod", std::make_shared<StderrSink>());
   logger->set_formatter(
       std::make_unique<LineFormatter>(format == LogFormat::kJson ? JsonLine : TextLine));
   logger->set_level(level);

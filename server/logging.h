@@ -7,7 +7,8 @@
 //
 // Whatever bytes a message or a value holds, a line is one line, and its JSON is valid: what is not
 // printable is escaped, what is not UTF-8 becomes U+FFFD. spdlog's own calls give the same lines,
-// without fields. Thread-safe once initialized.
+// without fields. Where nobody reads stderr for a second, lines are left out until somebody does, and
+// then counted in a line. Thread-safe once initialized.
 #pragma once
 
 #include <spdlog/common.h>

@@ -33,6 +33,7 @@ constexpr int kUsage = 2;
 
 // How much longer than drain_timeout the process may live.
 constexpr Duration kGrace = std::chrono::seconds(1);
+constexpr Duration kLastLine = std::chrono::milliseconds(100);
 
 constexpr char kExamples[] = R"(
 Examples:
@@ -89,21 +90,37 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
+// Ends the process after a while, whatever hangs. That may be whoever reads the log, so its last line is
+// given no more than a moment.
+void StartWatchdog(Duration limit) {
+  std::thread([limit] {
+    std::this_thread::sleep_for(limit);
+    static std::binary_semaphore& logged = *new std::binary_semaphore(0);
+    std::thread([] {
+      Log(LogLevel::warn, "not stopped in time, leaving without what still runs");
+      logged.release();
+    }).detach();
+    [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
+    std::_Exit(kOk);
+  }).detach();
+}
+
 // The first SIGTERM or SIGINT. One that comes while the server is still starting, which may wait for
 // an upstream, ends the process at once: nothing is held for anybody yet.
 class StopSignal {
  public:
   // Before the process has another thread, so that every thread leaves the signals to this one.
   // There for good: its thread waits as long as the process lives.
-  StopSignal() {
+  explicit StopSignal(Duration drain_timeout) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::thread([this, signals] {
+    std::thread([this, signals, drain_timeout] {
       int signal = 0;
       sigwait(&signals, &signal);
+      StartWatchdog(starting_ ? kGrace : drain_timeout + kGrace);
       Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       if (starting_) std::_Exit(kOk);
       come_.release();
@@ -124,7 +141,7 @@ int Serve(const Config& config, const Registry& registry) {
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
   InitLogging(config.log.level, config.log.format);
-  static StopSignal& stop = *new StopSignal;
+  static StopSignal& stop = *new StopSignal(config.server.drain_timeout);
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
   for (const std::string& name : config.ignored_environment) {
@@ -135,11 +152,6 @@ int Serve(const Config& config, const Registry& registry) {
     return Fail(absl::IsInvalidArgument(server.status()) ? kUsage : kFailed, server.status());
   }
   stop.AwaitOnceStarted();
-  std::thread([limit = config.server.drain_timeout + kGrace] {
-    std::this_thread::sleep_for(limit);
-    Log(LogLevel::warn, "hosted code still runs, leaving without it");
-    std::_Exit(kOk);
-  }).detach();
   (*server)->Drain();
   server->reset();
   Log(LogLevel::info, "stopped");

@@ -77,6 +77,7 @@ PipelineStream::PipelineStream(PipelineService& service, const PipelineService::
 PipelineStream::~PipelineStream() { env_.calls.Leave(); }
 
 void PipelineStream::Start() {
+  if (absl::Status admitted = env_.admission.Check(); !admitted.ok()) return End(admitted);
   if (context_.client_metadata().contains("memo-control")) {
     return End(
         BadRequest("a pipeline's calls say their memo-control themselves: PipelinedCall has "

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/cache_report.h"
 #include "memod/server/call_key.h"
@@ -65,9 +66,10 @@ absl::StatusOr<Duration> TtlOf(const memo::v1::LeaseSessionRequest& request, Dur
     if (given >= kMinTtl && given <= max) return given;
   }
   const double seconds = static_cast<double>(ttl.seconds()) + ttl.nanos() * 1e-9;
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                   absl::StrCat("ttl is ", seconds, " s; want from ", ToSeconds(kMinTtl), " s to ",
-                                ToSeconds(max), " s (session.max_ttl)"));
+  return MemoError(
+      absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
+      absl::StrCat("ttl is ", absl::StrFormat("%.12g", seconds), " s; want from ",
+                   ToSeconds(kMinTtl), " s to ", ToSeconds(max), " s (session.max_ttl)"));
 }
 
 }  // namespace
@@ -201,6 +203,9 @@ ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
                                                  const memo::v1::RenewSessionRequest* request,
                                                  memo::v1::RenewSessionResponse* response) {
   const Time now = Clock::now();
+  const absl::Status metadata =
+      CheckMetadata(context->client_metadata(), env_.admission.max_metadata_bytes());
+  if (!metadata.ok()) return Reply(context, metadata);
   if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
     const auto own = SessionOf(*context);
     if (!own.ok()) return Reply(context, own.status());

@@ -43,6 +43,9 @@ absl::StatusOr<std::string> ClearCache(AdminPort& admin, const CommandOptions& o
 absl::StatusOr<std::string> CloseSession(AdminPort& admin, const CommandOptions& options,
                                          const std::string& session_id);
 
+// What an error of HoldSession begins with when the session was open.
+inline constexpr char kLostTheSession[] = "lost the session: ";
+
 // Opens a session, without an instance if `state` names no type, prints its handle, and holds it
 // until SIGINT or SIGTERM.
 //

@@ -25,7 +25,8 @@ Examples:
   memoctl open memo.examples.v1.SlowAdderState --state @state.json
 
 Send the handle as metadata `memo-session` with your calls. It is a secret: whoever has it is the
-session. The session ends with this command, however that ends.)";
+session. The session ends with this command, however that ends: at once by Ctrl-C, else when the
+server's session.resume_window is over.)";
 
 inline constexpr char kCallExamples[] = R"(
 Examples:

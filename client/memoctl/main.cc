@@ -346,6 +346,7 @@ class HelpFormatter final : public CLI::Formatter {
 // gRPC does not tell that the other side wants TLS.
 std::string Hint(const CommandLine& line, const absl::Status& status) {
   const bool cut_off = absl::IsUnavailable(status) && line.tls.empty() &&
+                       !absl::StartsWith(status.message(), kLostTheSession) &&
                        absl::StrContains(status.message(), "Socket closed");
   return cut_off ? "; does that port want TLS? See --tls-ca" : "";
 }

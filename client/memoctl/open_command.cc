@@ -81,8 +81,7 @@ absl::Status HoldSession(const CommandOptions& options, const StateText& state) 
 
   Wake::Wait();
   if (absl::Status lost = session->status(); !lost.ok()) {
-    return absl::Status(lost.code(),
-                        absl::StrCat("lost the session: ", std::string(lost.message())));
+    return absl::Status(lost.code(), absl::StrCat(kLostTheSession, std::string(lost.message())));
   }
   const auto receipt = session->Close();
   if (!receipt.ok()) return receipt.status();

@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import json
+import socket
+import time
 import unittest
 
 import grpc
@@ -191,6 +193,15 @@ class HttpTest(unittest.TestCase):
     def test_probes(self):
         self.assertEqual(self.memod.get("/livez"), (200, "ok\n"))
         self.assertEqual(self.memod.get("/readyz"), (200, "ok\n"))
+
+    def test_connections_on_which_nothing_comes_hold_up_no_probe(self):
+        host, port = self.memod.http_address.split(":")
+        with contextlib.ExitStack() as silent:
+            for _ in range(12):
+                silent.enter_context(socket.create_connection((host, int(port))))
+            begin = time.monotonic()
+            self.assertEqual(self.memod.get("/livez"), (200, "ok\n"))
+            self.assertLess(time.monotonic() - begin, 4)
 
     def test_each_service_is_on_its_own_port_only(self):
         with self.memod.admin() as admin:

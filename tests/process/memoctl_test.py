@@ -237,6 +237,14 @@ class MemoctlTest(unittest.TestCase):
         self.assertEqual(run.returncode, 1)
         self.assertIn(self.memod.admin_address, run.stderr)
 
+    def test_session_lost_with_its_server_is_not_put_down_to_tls(self):
+        holder, _, _ = self.open()
+        self.memod.stop(signal.SIGKILL)
+        self.assertEqual(holder.wait(SOON), 1)
+        said = holder.stderr.read()
+        self.assertIn("UNAVAILABLE: lost the session", said)
+        self.assertNotIn("TLS", said)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,14 +1,18 @@
 """Stopping a server, and starting one where another listens."""
 
+import os
 import pathlib
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 import unittest
 
 import grpc
 
-from harness import CALCULATE, Memod, adder, eventually, metadata_of, numbers
+from harness import CALCULATE, ENVIRONMENT, MEMOD, SOON, Memod
+from harness import adder, eventually, metadata_of, numbers
 
 LONG = 3600  # seconds that no test waits for
 
@@ -104,6 +108,40 @@ class ShutdownTest(unittest.TestCase):
         begin = time.monotonic()
         self.assertEqual(memod.stop(), 0)
         self.assertLess(time.monotonic() - begin, 1.5)
+
+    def test_watchdog_ends_the_process_whatever_holds_the_stop_up(self):
+        memod, _ = self.start("--server.drain_timeout=0s")
+        host, port = memod.http_address.split(":")
+        files = pathlib.Path(f"/proc/{memod.process.pid}/fd")
+        before = len(list(files.iterdir()))
+        with socket.create_connection((host, int(port))) as half_a_request:
+            half_a_request.sendall(b"GET /livez HTTP/1.1\r\n")
+            eventually("it is accepted", lambda: len(list(files.iterdir())) > before)
+            begin = time.monotonic()
+            self.assertEqual(memod.stop(), 0)
+            took = time.monotonic() - begin
+        print(f"left after {took:.2f} s", flush=True)
+        memod.wait_for_log("not stopped in time, leaving without what still runs")
+        self.assertLess(took, 2.5)
+
+    def test_watchdog_ends_the_process_also_if_nobody_reads_its_log(self):
+        log, end = os.pipe()
+        self.addCleanup(os.close, log)
+        listeners = [f"--{key}=127.0.0.1:0" for key in Memod.LISTENERS]
+        memod = subprocess.Popen(
+            [MEMOD, "--server.drain_timeout=0s", *listeners], stderr=end, env=ENVIRONMENT
+        )
+        self.addCleanup(memod.kill)
+        while b" serving " not in os.read(log, 4096):
+            pass
+        with open(end, "wb", buffering=0) as full:
+            os.set_blocking(end, False)
+            for size in (512, 1):
+                while full.write(b"\n" * size):
+                    pass
+            os.set_blocking(end, True)  # for memod, too: it is the same end
+        memod.terminate()
+        self.assertEqual(memod.wait(SOON), 0)
 
 
 class ListenersTest(unittest.TestCase):

@@ -208,6 +208,32 @@ TEST_F(MetadataLimitTest, OfAnOpening) {
   EXPECT_NE(opening.handle(), "");
 }
 
+TEST_F(MetadataLimitTest, OfARenewal) {
+  memo::v1::LeaseSessionRequest lease;
+  lease.mutable_ttl()->set_seconds(3600);
+  memo::v1::LeaseSessionResponse leased;
+  grpc::ClientContext leasing;
+  ASSERT_TRUE(sessions->LeaseSession(&leasing, lease, &leased).ok());
+  memo::v1::RenewSessionRequest many;
+  many.add_handles(leased.handle());
+  for (const bool own : {false, true}) {
+    const auto renew = [&](size_t size) {
+      grpc::ClientContext context;
+      context.AddMetadata("x-fill", std::string(size, 'x'));
+      if (own) context.AddMetadata("memo-session", leased.handle());
+      memo::v1::RenewSessionResponse response;
+      return sessions->RenewSession(&context, many, &response).error_message();
+    };
+    const size_t fits = AtLimit(renew);
+    EXPECT_EQ(renew(fits), "");
+    EXPECT_EQ(renew(fits + 1), Said(kLimit + 1));
+  }
+  grpc::ClientContext closing;
+  closing.AddMetadata("memo-session", leased.handle());
+  memo::v1::CloseSessionResponse closed;
+  EXPECT_TRUE(sessions->CloseSession(&closing, {}, &closed).ok());
+}
+
 // What is far larger gRPC refuses, and may end the connection that it came on.
 TEST_F(MetadataLimitTest, FarBeyondItNoOtherConnectionIsTouched) {
   const SessionHandle session = Open("a");

@@ -188,6 +188,35 @@ TEST_F(DyingClientTest, WhileItsNextStateWaitsForAThread) {
   EXPECT_EQ(lab.openings("next"), 0) << "nobody wanted it any more";
 }
 
+TEST_F(DyingClientTest, WhileItsLeasedSessionWaitsForAThread) {
+  ServeOptions options;
+  options.config.compute.threads = 1;
+  ServeThem(options);
+  const SessionHandle other = Open("b");
+  Opening opening(*dying_sessions, State("a"));
+  ASSERT_NE(opening.handle(), "");
+  Call& slow = Start(other, "slow");
+  ASSERT_TRUE(lab.gate("slow").AwaitArrived());
+  auto lease = std::async(std::launch::async, [this] {
+    grpc::ClientContext context;
+    memo::v1::LeaseSessionRequest request;
+    request.mutable_state()->PackFrom(State("next"));
+    request.mutable_ttl()->set_seconds(3600);
+    memo::v1::LeaseSessionResponse response;
+    return dying_sessions->LeaseSession(&context, request, &response);
+  });
+  EXPECT_TRUE(Soon([this] { return Gauges().queued(); }, 1));
+  Die();
+  ExpectSoonAfterDeath(
+      "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
+      "reactors 2, queued 1, builds 1, calls 1");
+  EXPECT_FALSE(lease.get().ok());
+  lab.gate("slow").Open();
+  EXPECT_EQ(slow.Words(), "miss b:slow");
+  ExpectSoon("sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1");
+  EXPECT_EQ(lab.openings("next"), 0) << "nobody would know its handle";
+}
+
 // By an administrator, again and again, with entries and a computation in it.
 TEST_F(DyingClientTest, WhileItsSessionIsCleared) {
   ServeThem();

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "memod/tests/testing/holding.h"
 #include "memod/tests/testing/server_test.h"
 
 namespace memod {
@@ -75,6 +76,16 @@ TEST_F(LifecycleTest, DrainingLetsCallsEndTellsTheHoldersAndTurnsAwayNewSessions
   EXPECT_TRUE(session.draining());
   for (const char* service : kServices) EXPECT_EQ(Health(service), "NOT_SERVING") << service;
   EXPECT_EQ(client->OpenSession(State("b")).status().code(), absl::StatusCode::kUnavailable);
+  memo::v1::LeaseSessionRequest lease;
+  lease.mutable_ttl()->set_seconds(60);
+  memo::v1::LeaseSessionResponse leased;
+  grpc::ClientContext leasing;
+  EXPECT_EQ(sessions->LeaseSession(&leasing, lease, &leased).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  Holding late(*sessions, session.handle());
+  ASSERT_TRUE(late.Hold()) << "what is open stays so";
+  const auto told = late.Read();
+  EXPECT_TRUE(told.has_value() && told->has_draining());
   EXPECT_EQ(Get(session, "x"), "hit a:x");
   EXPECT_EQ(Get(session, "y"), "miss a:y") << "calls still work";
   EXPECT_TRUE(session.status().ok());

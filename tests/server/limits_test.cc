@@ -182,6 +182,27 @@ TEST_F(LimitsTest, ComputeQueue) {
   EXPECT_EQ(lab.computed("refused"), 1);
 }
 
+TEST_F(LimitsTest, ComputeQueueKeepsNoPlaceForCallersWhoAreGone) {
+  ServeOptions options;
+  options.config.compute.threads = 1;
+  options.config.compute.queue = 1;
+  Serve(options);
+  const SessionHandle session = Open("a");
+  Block();
+  Call& running = Start(session, "busy");
+  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
+  Call& gone = *StartMany(session, "gone", 1)[0];
+  EXPECT_TRUE(Soon([this] { return Gauges().queued(); }, 1));
+  gone.Cancel();
+  EXPECT_TRUE(Soon([this] { return Gauges().waiters(); }, 1));
+  Call& next = *StartMany(session, "next", 1)[0];
+  EXPECT_TRUE(Soon([this] { return Gauges().waiters(); }, 2)) << "in the other's place";
+  lab.gate("busy").Open();
+  EXPECT_EQ(running.Words(), "miss done");
+  EXPECT_EQ(next.Words(), "miss a:next");
+  EXPECT_EQ(lab.computed("gone"), 0);
+}
+
 TEST_F(LimitsTest, AnswersMayBeAsLargeAsAClientTakes) {
   Serve();
   const SessionHandle session = Open("a");

@@ -1,7 +1,9 @@
 #include "memod/server/logging.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -223,6 +225,47 @@ TEST(Log, LinesOfManyThreadsStayWholeWithTheirOwnFields) {
     const Json json = Json::parse(line);
     EXPECT_EQ(json["message"], std::to_string(json["thread"].get<int>()));
   }
+}
+
+// stderr is a pipe that is full, until the test reads it.
+class UnreadLogTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(pipe(ends_), 0);
+    InitLogging(LogLevel::info, LogFormat::kText);
+    stderr_ = dup(STDERR_FILENO);
+    dup2(ends_[1], STDERR_FILENO);
+    fcntl(ends_[1], F_SETFL, O_NONBLOCK);
+    while (write(ends_[1], "....", 4) > 0) continue;
+    fcntl(ends_[1], F_SETFL, 0);
+  }
+  void TearDown() override {
+    dup2(stderr_, STDERR_FILENO);
+    for (const int fd : {stderr_, ends_[0], ends_[1]}) close(fd);
+  }
+  std::string Read() {
+    std::string text(1 << 20, 0);
+    text.resize(std::max<ssize_t>(0, read(ends_[0], text.data(), text.size())));
+    text.erase(0, text.find_first_not_of('.'));
+    return text;
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+  int stderr_ = -1;
+};
+
+TEST_F(UnreadLogTest, HoldsNobodyUpAndSaysHowMuchIsMissing) {
+  for (int i = 0; i < 1000; ++i) Log(LogLevel::info, "unread", {{"line", i}});
+  EXPECT_EQ(Read(), "");
+  Log(LogLevel::info, "read", {{"line", 1000}});
+  const std::string lines = Read();
+  EXPECT_NE(lines.find(" warn  nobody read the log, lines left out lines=1000\n"),
+            std::string::npos)
+      << lines;
+  EXPECT_NE(lines.find(" info  read line=1000\n"), std::string::npos) << lines;
+  Log(LogLevel::info, "on");
+  EXPECT_EQ(Read().substr(25), "info  on\n");
 }
 
 }  // namespace

@@ -213,6 +213,7 @@ TEST_F(MemoryPressureTest, ThenNoCalls) {
             "(server.max_memory)");
   EXPECT_EQ(Ask(std::nullopt, Request("x"), {.method = kShared}).Words(), kRefused);
   EXPECT_EQ(pipeline.Get("known"), kRefused);
+  EXPECT_EQ(Pipeline(*session).End(), kRefused) << "no stream for calls that would be refused";
   EXPECT_EQ(session->UpdateState(State("b")).status().code(), absl::StatusCode::kResourceExhausted);
   // What was begun is answered; whatever gives memory back works.
   lab.gate("busy").Open();

@@ -5,6 +5,7 @@
 #include <future>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -205,11 +206,17 @@ TEST_F(HoldersTest, LostStreamsSessionWaitsForItsClientWithinTheResumeWindow) {
   opening.Cancel();  // which is what a lost connection looks like
   opening.Wait();
   EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x");
-  Holding again(*sessions, opening.handle());
-  ASSERT_TRUE(again.Hold());
+  std::optional<Holding> again(std::in_place, *sessions, opening.handle());
+  ASSERT_TRUE(again->Hold());
   EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x");
+  again->Cancel();
+  again->Wait();
+  EXPECT_TRUE(Soon([this] { return Gauges().holders(); }, 0));
+  EXPECT_EQ(GetBy(opening.handle(), "x"), "hit a:x") << "and again, as often as it is lost";
+  again.emplace(*sessions, opening.handle());
+  ASSERT_TRUE(again->Hold());
   Close(opening.handle());
-  EXPECT_TRUE(again.Wait().ok());
+  EXPECT_TRUE(again->Wait().ok());
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
@@ -308,13 +315,16 @@ TEST_F(HoldersTest, ManyAreRenewedAtOnceAndThoseThatAreNotAreNamed) {
 TEST_F(HoldersTest, LeasesWithoutASensibleTimeToLiveAreRefused) {
   ServeWith(Duration::zero());
   memo::v1::LeaseSessionResponse leased;
-  for (const Duration ttl : {Duration(milliseconds(0)), Duration(milliseconds(99)),
-                             Duration(milliseconds(-5000)), Duration(kLong + milliseconds(1))}) {
+  const std::vector<std::pair<Duration, std::string>> refused = {
+      {milliseconds(0), "0"},
+      {milliseconds(99), "0.099"},
+      {milliseconds(-5000), "-5"},
+      {kLong + milliseconds(1), "3600.001"}};
+  for (const auto& [ttl, said] : refused) {
     const grpc::Status status = Lease(ttl, &leased);
     EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
-    EXPECT_EQ(
-        status.error_message(),
-        absl::StrCat("ttl is ", ToSeconds(ttl), " s; want from 0.1 s to 3600 s (session.max_ttl)"));
+    EXPECT_EQ(status.error_message(),
+              absl::StrCat("ttl is ", said, " s; want from 0.1 s to 3600 s (session.max_ttl)"));
   }
   grpc::ClientContext context;
   memo::v1::LeaseSessionRequest hostile;
