@@ -87,11 +87,12 @@ struct SessionEvents {
 //     SESSION_CLOSED): they may have been computed. gRPC makes those again of which it knows that
 //     they never left, or were refused by a server that stops.
 //   - A unary call that reached no computation is made again once the session is reconnected: one
-//     that found no connection, or was answered that its session is unknown (NOT_FOUND, memo-error:
-//     SESSION_NOT_FOUND), as by a server that was restarted. It has the same metadata and deadline,
-//     and if it is over when `reconnect_timeout` is, or the session is lost for good, the last answer
-//     that it got. What its context says of the connection (peer, auth_context) is of the first time.
-//     Leave wait_for_ready as it is: gRPC would wait for the former server. gRPC's own retries, if
+//     that found no connection, was answered that its session is unknown (NOT_FOUND, memo-error:
+//     SESSION_NOT_FOUND), as by a server that was restarted, or was still in the queue of a server
+//     that stopped (UNAVAILABLE, DRAINING). It has the same metadata and deadline, and if it is over
+//     when `reconnect_timeout` is, or the session is lost for good, the last answer that it got. What
+//     its context says of the connection (peer, auth_context) is of the first time. Leave
+//     wait_for_ready as it is: gRPC would wait for the former server. gRPC's own retries, if
 //     ClientOptions::arguments configure them, make calls again that were lost on the way.
 //   - Not made again: streams; calls by a grpc::ClientUnaryReactor, by a stub for other messages than
 //     protobuf's, or in a program without RTTI; those within another call

@@ -33,12 +33,15 @@ bool NeverLeft(const grpc::Status& status, const std::string& debug_error) {
 
 }  // namespace
 
-bool WasNotComputed(const grpc::Status& status, const ReceivedMetadata& trailers,
-                    const std::string& debug_error) {
-  if (status.ok()) return false;
+Again WhereAgain(const grpc::Status& status, const ReceivedMetadata& trailers,
+                 const std::string& debug_error) {
+  if (status.ok()) return Again::kNowhere;
   const auto error = trailers.find("memo-error");
-  if (error != trailers.end()) return error->second == "SESSION_NOT_FOUND";
-  return NeverLeft(status, debug_error);
+  if (error == trailers.end()) {
+    return NeverLeft(status, debug_error) ? Again::kAnywhere : Again::kNowhere;
+  }
+  if (error->second == "SESSION_NOT_FOUND") return Again::kAnywhere;
+  return error->second == "DRAINING" ? Again::kElsewhere : Again::kNowhere;
 }
 
 struct Retry::Attempt {
@@ -46,6 +49,12 @@ struct Retry::Attempt {
   grpc::ClientContext context;
   grpc::ByteBuffer response;
 };
+
+Retry::Retry(std::weak_ptr<SessionKeeper> keeper, Call call, Again again, std::string failure)
+    : keeper_(std::move(keeper)), call_(std::move(call)), failure_(std::move(failure)) {
+  const auto handle = call_.metadata.find("memo-session");
+  if (again == Again::kElsewhere && handle != call_.metadata.end()) left_ = handle->second;
+}
 
 void Retry::Start(Ended ended) {
   ended_ = std::move(ended);
@@ -108,7 +117,7 @@ void Retry::GoOn() {
     return End(std::move(last_answer_));
   }
   std::shared_ptr<Seat> seat = keeper->held();
-  if (seat == nullptr) return Wait();
+  if (seat == nullptr || seat->opened.handle() == left_) return Wait();
   Try(std::move(seat));
 }
 
@@ -140,13 +149,13 @@ void Retry::OnAnswer(const std::shared_ptr<Attempt>& attempt, const grpc::Status
     absl::MutexLock lock(&mutex_);
     attempt_ = nullptr;
   }
+  const Again again = WhereAgain(status, attempt->context.GetServerTrailingMetadata(),
+                                 attempt->context.debug_error_string());
+  if (again == Again::kElsewhere) left_ = attempt->seat->opened.handle();
   attempt->seat = nullptr;  // which the answer is not to keep
   Answer answer{status, std::shared_ptr<grpc::ClientContext>(attempt, &attempt->context),
                 std::move(attempt->response)};
-  if (!WasNotComputed(status, attempt->context.GetServerTrailingMetadata(),
-                      attempt->context.debug_error_string())) {
-    return End(std::move(answer));
-  }
+  if (again == Again::kNowhere) return End(std::move(answer));
   failure_ = status.error_message();
   last_answer_ = std::move(answer);
   Wait();

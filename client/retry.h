@@ -27,14 +27,19 @@ class SessionKeeper;
 
 using ReceivedMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
-// Whether a call that ended like this was not computed, nor will be: its session is unknown where it
-// came to, or gRPC found no connection to send it by.
-bool WasNotComputed(const grpc::Status& status, const ReceivedMetadata& trailers,
-                    const std::string& debug_error);
+// Where a call that ended like this can be made again, since it was not computed, nor will be.
+enum class Again {
+  kNowhere,    // it may have been
+  kAnywhere,   // its session is unknown where it came to, or gRPC found no connection to send it by
+  kElsewhere,  // its server stops
+};
+Again WhereAgain(const grpc::Status& status, const ReceivedMetadata& trailers,
+                 const std::string& debug_error);
 
-// Waits until a stream holds the session, makes the call there, and so on until it has an answer of
-// another kind, its deadline is over, it is cancelled, or the session will not come back in time.
-// Whoever starts it, once, keeps it until it has ended. It may be cancelled by any thread.
+// Waits until a stream holds the session, and not where the call was told that the server stops; makes
+// the call there, and so on until it has an answer of another kind, its deadline is over, it is
+// cancelled, or the session will not come back in time. Whoever starts it, once, keeps it until it has
+// ended. It may be cancelled by any thread.
 class Retry : public std::enable_shared_from_this<Retry> {
  public:
   struct Call {
@@ -52,8 +57,7 @@ class Retry : public std::enable_shared_from_this<Retry> {
   using Ended = std::function<void(std::optional<Answer>)>;
 
   // `failure` is why the call is to be made again.
-  Retry(std::weak_ptr<SessionKeeper> keeper, Call call, std::string failure)
-      : keeper_(std::move(keeper)), call_(std::move(call)), failure_(std::move(failure)) {}
+  Retry(std::weak_ptr<SessionKeeper> keeper, Call call, Again again, std::string failure);
 
   // Runs `ended` once, on one of gRPC's threads, possibly before this returns.
   void Start(Ended ended);
@@ -78,6 +82,7 @@ class Retry : public std::enable_shared_from_this<Retry> {
   const Clock::time_point began_ = Clock::now();
 
   // One step follows the other, each alone.
+  std::string left_;                   // the handle on a server that stops; empty: none was told
   std::string failure_;                // the last
   std::optional<Answer> last_answer_;  // of that; nullopt: the call's own
   size_t failures_ = 0;

@@ -100,15 +100,15 @@ void RetryingCall::OnSend(InterceptorBatchMethods* methods) {
 bool RetryingCall::HoldBack(InterceptorBatchMethods* methods) {
   grpc::ClientContext* const context = info_->client_context();
   const grpc::Status& failure = *methods->GetRecvStatus();
-  if (failure.ok() || metadata_ == nullptr || response_ == nullptr || !CanReceive(ops_) ||
-      !WasNotComputed(failure, *methods->GetRecvTrailingMetadata(),
-                      context->debug_error_string())) {
+  if (failure.ok() || metadata_ == nullptr || response_ == nullptr || !CanReceive(ops_))
     return false;
-  }
+  const Again again =
+      WhereAgain(failure, *methods->GetRecvTrailingMetadata(), context->debug_error_string());
+  if (again == Again::kNowhere) return false;
   const auto keeper = keeper_.lock();
   if (keeper == nullptr || keeper->done()) return false;
   const auto retry = std::make_shared<Retry>(
-      keeper_, Retry::Call{method_, *metadata_, std::move(request_), context},
+      keeper_, Retry::Call{method_, *metadata_, std::move(request_), context}, again,
       failure.error_message());
   {
     absl::MutexLock lock(&mutex_);

@@ -1,5 +1,5 @@
-// How many calls have come in and are not answered yet, for a server that waits for them to end.
-// Thread-safe.
+// How many calls have come in and are not answered yet, for a server that waits for them to end; and
+// beside them those that are silent: they have begun, and their message has not come. Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +27,14 @@ class CallsInFlight {
     }
     idle_.notify_all();
   }
+  void BeginSilent() { silent_.fetch_add(1); }
+  void EndSilent() { silent_.fetch_sub(1); }
+  // The message of a silent call is there: it is one as others are, and to Leave.
+  void EnterSilent() {
+    Enter();
+    EndSilent();
+  }
+
   // Exact at some moment within this call if it is 0, otherwise at most too high.
   int64_t count() const {
     // Neither sum ever falls, and nobody leaves who has not entered. So if those that had entered
@@ -37,7 +45,14 @@ class CallsInFlight {
     return count;
   }
 
+  // The same, with those that are silent.
+  int64_t count_with_silent() const {
+    const int64_t silent = silent_.load();  // first: who is silent no more is in the count
+    return silent + count();
+  }
+
   // Waits until there has been none for as long as `quiet`, or it is `until`. Whether there is none.
+  // For those that are silent nobody waits.
   bool WaitIdle(Duration quiet, Time until) ABSL_LOCKS_EXCLUDED(mutex_) {
     awaited_.store(true);
     MutexLock lock(mutex_);
@@ -62,6 +77,7 @@ class CallsInFlight {
   }
 
   std::array<Stripe, 16> stripes_;
+  std::atomic<int64_t> silent_{0};
   std::atomic<bool> awaited_{false};
   Mutex mutex_;
   Time idle_since_ ABSL_GUARDED_BY(mutex_);  // once awaited

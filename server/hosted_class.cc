@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "memod/cache/memo_error.h"
 #include "memod/server/compute_pool.h"
+#include "memod/server/grpc_status.h"
 #include "memod/server/method_table.h"
 
 namespace memod {
@@ -37,11 +38,24 @@ absl::StatusOr<Answer::Ref> Encode(const CacheKey& key, const google::protobuf::
 
 namespace {
 
+// What runs here has begun, so it does not say that nothing has: clients would make its call again. An
+// error that says so was told to it elsewhere, and goes on without the word. It stays one of memod's,
+// and so is not remembered.
+absl::Status HandedOn(absl::Status error) {
+  const std::string_view word = MemoErrorWord(error);
+  if (word == memo_error::kDraining || word == memo_error::kSessionNotFound) {
+    error.SetPayload({kMemoErrorPayload.data(), kMemoErrorPayload.size()}, absl::Cord());
+  }
+  return error;
+}
+
 // Runs foreign code. What it throws ends here: unwinding further would end the process.
 template <typename F>
-auto CatchExceptions(const std::string& name, F&& run) -> decltype(run()) {
+auto RunForeign(const std::string& name, F&& run) -> decltype(run()) {
   try {
-    return run();
+    auto result = run();
+    if (!result.ok()) return HandedOn(result.status());
+    return result;
   } catch (const std::exception& e) {
     return absl::InternalError(absl::StrCat(name, " threw: ", e.what()));
   } catch (...) {
@@ -52,7 +66,7 @@ auto CatchExceptions(const std::string& name, F&& run) -> decltype(run()) {
 void Run(const HostedMethod& method, Computation computation, Dispatcher& dispatcher) {
   Flight& flight = computation.flight();
   if (!flight.Begin(Clock::now())) return computation.Finish(absl::CancelledError());
-  computation.Finish(CatchExceptions(flight.method().name, [&] {
+  computation.Finish(RunForeign(flight.method().name, [&] {
     CallContext context(dispatcher, flight);
     const void* instance = flight.self() == nullptr ? nullptr : flight.self()->instance.get();
     return method.run(instance, flight.request(), context);
@@ -134,7 +148,7 @@ ComputeFn MakeComputeFn(const HostedMethod& method, ComputePool& pool, Dispatche
 absl::StatusOr<std::shared_ptr<const void>> CreateInstance(const HostedService& service,
                                                            std::string_view state,
                                                            const Metadata& session_metadata) {
-  return CatchExceptions(service.name, [&] { return service.create(state, session_metadata); });
+  return RunForeign(service.name, [&] { return service.create(state, session_metadata); });
 }
 
 }  // namespace memod

@@ -61,20 +61,22 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
 };
 
 // The same where the method is not registered, so that its one message has to be asked for. A caller
-// who never sends it takes nobody's place.
+// who never sends it takes nobody's place, and holds up no drain.
 class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
  public:
   GenericUnaryPass(Upstream& upstream, CallsInFlight& calls, Admission& admission,
                    grpc::GenericCallbackServerContext& caller)
       : upstream_(upstream), calls_(calls), admission_(admission), caller_(caller) {
-    calls_.Enter();
+    calls_.BeginSilent();
     StartRead(&request_);
   }
-  ~GenericUnaryPass() { calls_.Leave(); }
+  ~GenericUnaryPass() { silent_ ? calls_.EndSilent() : calls_.Leave(); }
 
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(NoRequest());
+    calls_.EnterSilent();
+    silent_ = false;
     auto place = AdmitPass(admission_, caller_);
     if (!place.ok()) return Finish(ToGrpcStatus(place.status(), caller_));
     place_ = *std::move(place);
@@ -103,6 +105,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
   Upstream& upstream_;
   CallsInFlight& calls_;
   Admission& admission_;
+  bool silent_ = true;
   Admission::Place place_;  // from its message until it is answered
   grpc::GenericCallbackServerContext& caller_;
   grpc::ClientContext context_;

@@ -25,7 +25,8 @@ grpc::ServerUnaryReactor* PassUnary(Upstream& upstream, const std::string& metho
                                     grpc::CallbackServerContext& context,
                                     const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
-// The same of a method that is not registered: it is let in once its message is there.
+// The same of a method that is not registered: it is let in once its message is there, and
+// silent in `calls` until then.
 grpc::ServerGenericBidiReactor* PassUnary(Upstream& upstream, CallsInFlight& calls,
                                           Admission& admission,
                                           grpc::GenericCallbackServerContext& context);

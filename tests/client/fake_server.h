@@ -212,8 +212,8 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   std::set<std::string> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A user's own service: notes who calls. Its first call is a miss, others are hits; one that
-// adds up to less than 0 fails.
+// A user's own service: notes who calls. Its first call is a miss, others are hits; one that adds up
+// to less than 0 fails: with -1 for want of a session, else since the server stops.
 class FakeAdder final : public memo::examples::v1::SlowAdder::Service {
  public:
   struct Call {
@@ -242,6 +242,10 @@ class FakeAdder final : public memo::examples::v1::SlowAdder::Service {
     for (const int64_t number : request->numbers()) response->set_sum(response->sum() + number);
     absl::MutexLock lock(&mutex_);
     calls_.push_back(std::move(call));
+    if (response->sum() < -1) {
+      context->AddTrailingMetadata("memo-error", "DRAINING");
+      return {grpc::StatusCode::UNAVAILABLE, "the server is stopping"};
+    }
     if (response->sum() < 0) {
       context->AddTrailingMetadata("memo-error", "SESSION_NOT_FOUND");
       return {grpc::StatusCode::NOT_FOUND, "no such session"};

@@ -163,6 +163,37 @@ TEST_P(WayOfCallingTest, CallOnASessionThatIsUnknownThereIsMadeOnTheNewOne) {
   EXPECT_EQ(HowOf(call), "miss a:x");
 }
 
+TEST_P(WayOfCallingTest, CallThatAStoppingServerHadNotBegunIsMadeOnAnother) {
+  ServeOptions options;
+  options.config.compute.threads = 1;
+  options.config.server.drain_timeout = milliseconds(50);
+  Serve(options);
+  Registry registry_there;
+  RegisterProbe(registry_there);
+  const auto there = Server::Start(TestConfig(), registry_there).value();
+  const Client both =
+      Client::Connect({target(), absl::StrCat("127.0.0.1:", there->port())}).value();
+  std::optional<SessionHandle> session;
+  while (Gauges().sessions() == 0) session = both.OpenSession(State("a")).value();
+  lab.On("busy", [&](Computing&) {
+    lab.gate("busy").Pass();
+    return "done";
+  });
+  ProbeCall busy("busy"), queued("queued");
+  std::thread first([&] { Make(busy, *session); });
+  EXPECT_TRUE(lab.gate("busy").AwaitArrived());
+  std::thread second([&] { Make(queued, *session); });
+  EXPECT_TRUE(Soon([&] { return Gauges().queued(); }, 1));
+  server->Drain();
+  first.join();
+  second.join();
+  EXPECT_EQ(HowOf(busy), "10 the session was closed while the call waited");
+  EXPECT_EQ(HowOf(queued), "miss a:queued");
+  EXPECT_EQ(lab.computed("queued"), 1);
+  lab.OpenGates();
+  StopServer();
+}
+
 TEST_P(WayOfCallingTest, ErrorOfTheMethodIsTheAnswer) {
   lab.On("bad", [](Computing&) { return absl::InvalidArgumentError("bad key"); });
   const SessionHandle session = OpenBeyond();
@@ -384,18 +415,17 @@ TEST_F(RetryingTest, OnlyCallsUnderWayFailWhateverIsCut) {
 // A server that holds the session and yet does not know it.
 class ForgetfulServerTest : public testing::Test {
  protected:
-  grpc::Status Add(grpc::ClientContext& context, milliseconds reconnect_timeout) {
+  grpc::Status Add(grpc::ClientContext& context, milliseconds reconnect_timeout,
+                   int64_t number = -1) {
     ClientOptions options;
     options.reconnect_timeout = reconnect_timeout;
     const SessionHandle session =
         Client::Connect(server_.address(), options).value().OpenSession().value();
     memo::examples::v1::CalculateRequest request;
-    request.add_numbers(-1);
+    request.add_numbers(number);
     memo::examples::v1::CalculateResponse response;
-    const grpc::Status status = memo::examples::v1::SlowAdder::NewStub(session.channel())
-                                    ->Calculate(&context, request, &response);
-    EXPECT_GT(server_.adder.calls().size(), 1u);
-    return status;
+    return memo::examples::v1::SlowAdder::NewStub(session.channel())
+        ->Calculate(&context, request, &response);
   }
 
   FakeServer server_;
@@ -407,6 +437,17 @@ TEST_F(ForgetfulServerTest, IsAskedUntilTheTimeToReconnectIsOver) {
   EXPECT_EQ(Add(context, milliseconds(300)).error_code(), StatusCode::NOT_FOUND);
   EXPECT_EQ(context.GetServerTrailingMetadata().count("memo-error"), 1u);
   EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(300));
+  EXPECT_GT(server_.adder.calls().size(), 1u);
+}
+
+// Unlike one that may only have come to the wrong server.
+TEST_F(ForgetfulServerTest, ThatStopsIsAskedOnce) {
+  grpc::ClientContext context;
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(Add(context, milliseconds(300), -2).error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("memo-error"), 1u);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(300));
+  EXPECT_EQ(server_.adder.calls().size(), 1u);
 }
 
 TEST_F(ForgetfulServerTest, IsAskedUntilTheDeadlineWhichHasNoMemoError) {
@@ -414,6 +455,7 @@ TEST_F(ForgetfulServerTest, IsAskedUntilTheDeadlineWhichHasNoMemoError) {
   context.set_deadline(std::chrono::system_clock::now() + milliseconds(300));
   EXPECT_EQ(Add(context, milliseconds::max()).error_code(), StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(context.GetServerTrailingMetadata().count("memo-error"), 0u);
+  EXPECT_GT(server_.adder.calls().size(), 1u);
 }
 
 }  // namespace

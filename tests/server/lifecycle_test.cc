@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -141,6 +142,29 @@ TEST_F(LifecycleTest, DrainCutsOffWhatTakesLongerThanItsTimeout) {
   EXPECT_FALSE(stuck.Wait().status.ok());
   StopServer();
   EXPECT_EQ(lab.instances(), 0);
+}
+
+TEST_F(LifecycleTest, CallsThatADrainDropsFromTheQueueSaySo) {
+  ServeOptions options;
+  options.config.compute.threads = 1;
+  options.config.server.drain_timeout = std::chrono::milliseconds(50);
+  Serve(options);
+  const SessionHandle session = Open("a");
+  lab.On("busy", [&](Computing&) {
+    lab.gate("busy").Pass();
+    return "done";
+  });
+  Call& busy = Start(session, "busy");
+  ASSERT_TRUE(lab.gate("busy").AwaitArrived());
+  std::vector<Call*> dropped = StartMany(session, "queued", 2);  // a leader, and who waits with it
+  dropped.push_back(&StartBytes(std::nullopt, Request("queued"), {.method = kShared}));
+  EXPECT_TRUE(Soon([&] { return Gauges().queued(); }, 2));
+  server->Drain();
+  for (Call* call : dropped) EXPECT_EQ(call->Words(), "UNAVAILABLE DRAINING");
+  EXPECT_EQ(busy.Words(), "ABORTED SESSION_CLOSED");
+  lab.OpenGates();
+  StopServer();
+  EXPECT_EQ(lab.computed("queued"), 0);
 }
 
 TEST_F(LifecycleTest, TakenPortIsNamedWithItsKey) {

@@ -186,6 +186,27 @@ TEST_F(ProxyCancelTest, DrainWaitsForWhatPassesThrough) {
   StopServer();
 }
 
+// What is silent is none of the calls in flight, until it is no more.
+TEST_F(ProxyCancelTest, DrainWaitsForNoMessageThatHasNotCome) {
+  ServeBefore();
+  StreamCall silent(through(), kKnown), late(through(), kKnown), stream(through(), kEcho);
+  ASSERT_TRUE(stream.Write("x"));
+  EXPECT_EQ(stream.Read(), "x");
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3));
+  const Time begin = Clock::now();
+  std::thread drain([&] { server->Drain(); });
+  ASSERT_TRUE(late.Write(Request("y")));
+  EXPECT_EQ(late.Read(), Request("y"));
+  EXPECT_TRUE(late.Finish().status.ok()) << "it came in time";
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 2));
+  stream.HalfClose();
+  EXPECT_TRUE(stream.Finish().status.ok());
+  drain.join();
+  EXPECT_LT(Clock::now() - begin, TestConfig().server.drain_timeout);
+  EXPECT_FALSE(silent.Finish().status.ok());
+  StopServer();
+}
+
 TEST_F(ProxyCancelTest, ServerThatStopsCancelsWhatIsUnderWay) {
   ServeBefore({Remote()});
   WaitToBeCancelled();

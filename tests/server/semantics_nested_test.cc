@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "memo/examples/v1/slow_adder.grpc.pb.h"
+#include "memod/cache/memo_error.h"
 #include "memod/tests/testing/server_test.h"
 
 namespace memod {
@@ -219,6 +221,31 @@ TEST_F(NestedTest, FibonacciComputesEachNumberOnce) {
   EXPECT_EQ(response.value(), 2880067194370816120u);
   EXPECT_EQ(Info(session, "/memo.examples.v1.SlowAdder/Fibonacci"),
             "hits 88, misses 91, computations 91, currsize 91");
+}
+
+// Clients make calls again that say so.
+TEST_F(NestedTest, WhatHasBegunDoesNotSayThatNothingHas) {
+  ServeOptions options;
+  options.probe.compute.negative = {{absl::StatusCode::kNotFound, std::nullopt}};
+  Serve(options);
+  const SessionHandle session = Open("a");
+  lab.On("outer", [](Computing& c) { return c.Compute("inner"); });
+  int calls = 0;
+  for (const std::string_view word : {memo_error::kDraining, memo_error::kSessionNotFound}) {
+    const absl::Status told = MemoError(absl::StatusCode::kNotFound, word, "as told elsewhere");
+    lab.On("inner", [=](Computing&) { return told; });
+    lab.OnOpen("b", [=] { return told; });
+    for (const char* key : {"inner", "outer"}) {
+      EXPECT_EQ(Get(session, key), "NOT_FOUND: as told elsewhere");
+    }
+    EXPECT_EQ(lab.computed("outer"), ++calls) << "nor is it remembered";
+    EXPECT_EQ(lab.computed("inner"), 2 * calls);
+    memo::v1::UpdateStateRequest request;
+    request.mutable_state()->PackFrom(State("b"));
+    const Told update = Ask(session.handle(), request.SerializeAsString(),
+                            {.method = "/memo.v1.SessionService/UpdateState"});
+    EXPECT_EQ(update.Words(), "NOT_FOUND: as told elsewhere");
+  }
 }
 
 }  // namespace

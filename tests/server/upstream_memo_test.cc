@@ -202,6 +202,23 @@ TEST_F(UpstreamMemoTest, ErrorComesAsItIsAndIsNotStored) {
   EXPECT_EQ(Info(session, kRemote), "misses 16, computations 16, errors 16, currsize 0");
 }
 
+// The session that it tells of, or the server that stops, is not ours: clients would make it again.
+TEST_F(UpstreamMemoTest, MemoErrorOfAMemodBehindIsNotToldOn) {
+  ServeBefore({Remote()});
+  const SessionHandle session = OpenBare();
+  for (const char* word : {"DRAINING", "SESSION_NOT_FOUND"}) {
+    for (const char* method : {kRemote, kKnown, kEcho}) {
+      upstream.On(method, EndWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, "as told elsewhere"),
+                                  {{"memo-error", word}}));
+      for (const auto& handle : {std::optional(session.handle()), std::optional<std::string>()}) {
+        EXPECT_EQ(Ask(handle, Request("x"), {.method = method}).Words(),
+                  "UNAVAILABLE: as told elsewhere")
+            << method;
+      }
+    }
+  }
+}
+
 TEST_F(UpstreamMemoTest, ErrorOfAListedCodeIsRememberedWithAllThatCameWithIt) {
   ServeBefore({Remote([](MethodConfig& m) {
     m.negative = {{absl::StatusCode::kNotFound, std::nullopt}};

@@ -79,13 +79,17 @@ class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
         metadata = tuple(metadata or ())
         pauses = Pauses(self._hold, _deadline(timeout))
         while True:
-            session = ("memo-session", self._handle())
+            handle = self._handle()
+            sent = (*metadata, ("memo-session", handle))
             try:
                 return self._method.with_call(  # type: ignore[no-any-return]
-                    request, timeout, (*metadata, session), *others, **named
+                    request, timeout, sent, *others, **named
                 )
             except grpc.RpcError as error:
-                if not (self._hold.reconnects and never_begun(error) and pauses.wait()):
+                if not (self._hold.reconnects and never_begun(error)):
+                    raise
+                pauses.failed(error, handle)
+                if not pauses.wait():
                     raise
                 if pauses.over:
                     raise deadline_exceeded(error) from None

@@ -21,6 +21,7 @@ from memo._hold import Hold
 from memo._worker import Timer, Worker
 
 _SHORTEST, _LONGEST = 0.02, 0.5  # pauses, in seconds
+_STOPS = "DRAINING"
 
 _log = logging.getLogger("memo")
 # Runs none of the user's code, so it is never held up; but for interceptors of a channel that he gave.
@@ -33,19 +34,21 @@ Begin = Callable[[Optional[float], str], Any]
 
 
 def never_begun(call: Any) -> bool:
-    """Whether a call failed so that no computation of it can have begun.
+    """Whether a call failed so that no computation of it can have begun, nor will.
 
-    An UNAVAILABLE says so where gRPC had no connection for the call: then its details are the
-    error itself. What came over a connection, the server's own UNAVAILABLE or the connection's
-    loss, is an "Error received from peer" that has the details as an attribute. That was seen with
-    gRPC 1.51 and servers killed under load; where a version words it otherwise, nothing is made
-    again.
+    So says a server that does not know its session, or that stops and dropped it. An UNAVAILABLE
+    says so where gRPC had no connection for the call: then its details are the error itself. What
+    came over a connection, the server's own UNAVAILABLE or the connection's loss, is an "Error
+    received from peer" that has the details as an attribute. That was seen with gRPC 1.51 and
+    servers killed under load; where a version words it otherwise, nothing is made again.
     """
     code = call.code() if isinstance(call, grpc.Call) else None
     if code is grpc.StatusCode.NOT_FOUND:
         return _metadata.error(call) == "SESSION_NOT_FOUND"
     if code is not grpc.StatusCode.UNAVAILABLE:
         return False
+    if _metadata.error(call) == _STOPS:
+        return True
     text = getattr(call, "debug_error_string", str)()
     itself = text.partition(":")[2].startswith(call.details() or "no details")
     return itself and "Error received from peer" not in text
@@ -60,6 +63,12 @@ class Pauses:
         self._deadline = deadline
         self._patience = 0.0  # until when it is made again
         self._count = 0
+        self._left = ""  # the handle on a server that stops
+
+    def failed(self, call: Any, handle: str) -> None:
+        """The last attempt, with this handle, was never begun."""
+        if _metadata.error(call) == _STOPS:
+            self._left = handle
 
     def next(self) -> float:
         """When to look again, by time.monotonic."""
@@ -72,7 +81,7 @@ class Pauses:
         return min(due, self._deadline, self._patience)
 
     def wait(self) -> bool:
-        """Blocks until the session is held, or the deadline is over. False: it is not held in time."""
+        """Blocks until the session can be called, or the deadline is over. False: not in time."""
         self._hold.check()
         while True:
             self._hold.released.wait(self.next() - time.monotonic())
@@ -80,8 +89,13 @@ class Pauses:
                 return True
             if self.in_vain:
                 return False
-            if self._hold.held:
+            if self.held:
                 return True
+
+    @property
+    def held(self) -> bool:
+        """Whether the session is held, and not where its server stops."""
+        return self._hold.held and self._hold.opened.handle != self._left
 
     @property
     def over(self) -> bool:
@@ -174,14 +188,15 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
             ended = self._begin is None
         if ended:
             attempt.cancel()
-        attempt.add_done_callback(self._weakly(Call.attempted))
+        attempt.add_done_callback(self._weakly(functools.partial(Call.attempted, handle=handle)))
 
-    def attempted(self, attempt: Any) -> None:
+    def attempted(self, attempt: Any, handle: str) -> None:
         """Ends with this attempt, or makes another. As a rule on gRPC's thread."""
         if not (self._hold.reconnects and never_begun(attempt)):
             self._finish(attempt)
             return
         self._failed = attempt
+        self._pauses.failed(attempt, handle)
         self._pause()
         self._hold.check()
 
@@ -195,7 +210,7 @@ class Call(grpc.RpcError, grpc.Call, grpc.Future):
             self._finish(deadline_exceeded(self._failed))
         elif self._pauses.in_vain:
             self._finish(self._failed)
-        elif not self._hold.held:
+        elif not self._pauses.held:
             self._pause()
         else:
             try:

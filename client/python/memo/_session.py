@@ -140,7 +140,8 @@ class Session:
     @property
     def channel(self) -> grpc.Channel:
         """For stubs of your own: adds the handle to every call. Unary calls are made again where no
-        computation can have begun: they found no server, or no session.
+        computation can have begun: they found no server, or no session, or their server stopped
+        before it began them.
         To close it is to close the channel that the session was opened with.
         """
         return SessionChannel(self._channel, self._handle_here, self._hold)

@@ -33,9 +33,9 @@ class RetryTest(MemodTest):
         self.memod.wait()
         eventually("it is lost", lambda: not any(each.session._hold.held for each in adders))
 
-    def restart(self, config=""):
+    def restart(self, config="", *flags):
         listen = f"--server.listen={self.memod.address}"
-        self.memod = self.enterContext(Memod(listen, config=config))
+        self.memod = self.enterContext(Memod(listen, *flags, config=config))
         self.admin = self.enterContext(self.memod.admin())
 
     def computations(self):
@@ -105,6 +105,21 @@ class RetryTest(MemodTest):
         self.restart()
         self.assertTrue(reopened.wait(SOON))
         self.assertEqual((self.gauges()["flights"], self.computations()), (0, 0))
+
+    def test_what_a_server_that_stops_had_not_begun_is_made_again(self):
+        self.kill()
+        self.restart("", "--compute.threads=1", "--server.drain_timeout=0s")
+        busy, adder = SlowAdder(self.channel, delay=3600), SlowAdder(self.channel)
+        begun = busy.start(1)
+        eventually("it is in flight", lambda: self.gauges()["flights"] == 1)
+        started = adder.start(1)
+        (called,) = self.in_threads(lambda: adder.how(2))
+        eventually("both are queued", lambda: self.gauges()["queued"] == 2)
+        self.assertEqual(self.memod.stop(), 0)
+        self.check_failed(begun.exception(SOON), grpc.StatusCode.ABORTED, "the session was closed")
+        self.restart()
+        self.assertEqual((started.result(SOON).sum, called.result(SOON)), (1, (2, "miss")))
+        self.assertEqual(self.computations(), 2)
 
     def test_without_a_server_they_wait_until_it_is_back(self):
         adder = SlowAdder(self.channel)
@@ -271,6 +286,11 @@ def session_not_found(context):
     context.abort(grpc.StatusCode.NOT_FOUND, "no such session")
 
 
+def draining(context):
+    context.set_trailing_metadata([("memo-error", "DRAINING")])
+    context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+
 def unavailable(details):
     return lambda context: context.abort(grpc.StatusCode.UNAVAILABLE, details)
 
@@ -291,6 +311,15 @@ class ScriptedRetryTest(RecordedTest):
         self.assertEqual(len(left), 8)
         for first, last in ((left[0], left[3]), (left[4], left[7])):
             self.assertLess(last, first - 0.02)  # its pauses are longer than gRPC rounds
+
+    def test_a_server_that_stops_is_not_asked_again(self):
+        self.scripted.answers = [draining] * 2
+        for call in (self.method, lambda *how: self.method.future(*how).result(SOON)):
+            with self.assertRaises(grpc.RpcError) as failed:
+                call(b"", 0.3)
+            self.assertEqual(failed.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+            self.assertIn("UNAVAILABLE: the server is stopping", failed.exception.details())
+        self.assertEqual(len(self.scripted.calls), 2)
 
     def test_what_a_server_says_of_its_own_upstream_is_the_answer(self):
         # As gRPC says it here, and there of what it was told.
