@@ -27,7 +27,7 @@ SERVER_LAYERS = [
     {"memod"},
     {"main"},
     {"server"},
-    {"call_service", "pipeline_service", "pipeline_stream", "session_service", "session_stream", "admin_service", "admin_http", "gauges"},
+    {"call_service", "pipeline_answers", "pipeline_service", "pipeline_stream", "session_service", "session_stream", "admin_service", "admin_http", "gauges"},
     {"metrics"},
     {"admin", "cache_report", "calls_in_flight"},
     {"hosted_class", "call_context", "compute_pool"},
