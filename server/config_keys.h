@@ -31,6 +31,13 @@ const std::vector<Key<MethodConfig>>& MethodKeys();
 const std::vector<Key<UpstreamConfig>>& UpstreamKeys();  // but for `method`
 
 template <class T>
+std::vector<std::string> NamesOf(const std::vector<Key<T>>& keys) {
+  std::vector<std::string> names;
+  for (const Key<T>& key : keys) names.push_back(key.name);
+  return names;
+}
+
+template <class T>
 const Key<T>* FindKey(const std::vector<Key<T>>& keys, std::string_view name) {
   for (const Key<T>& key : keys) {
     if (key.name == name) return &key;

@@ -37,7 +37,7 @@ SERVER_LAYERS = [
 NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging",
              "call_key", "message_key", "message_text", "policy_check", "method_policies", "suggestion", "incarnator",
              "explain_key", "tls_files", "read_file", "config_listeners",
-             "config_keys", "config_kinds", "config_toml")
+             "config_keys", "config_kinds", "config_sections", "config_toml")
 
 
 def sources(folder):
