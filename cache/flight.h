@@ -22,6 +22,7 @@
 
 namespace memod {
 
+class Flights;
 class MemoCache;
 class Session;
 struct CacheCall;
@@ -80,6 +81,8 @@ class Flight {
   int depth() const { return depth_; }
   // When the policy's compute_timeout is over.
   Time deadline() const { return deadline_; }
+  // Whether the cache counts what becomes of it: not of a bypass.
+  bool counted() const { return counted_; }
 
   // The computation begins now. False: nobody waits any more, and nothing needs to be computed.
   bool Begin(Time now);
@@ -103,18 +106,18 @@ class Flight {
   bool Leave(Waiter* waiter);
 
  private:
-  friend class MemoCache;
+  friend class Flights;
   struct Waiting {
     Waiter* waiter;
     CacheStatus status;
     const Session* session;  // whose call it is, only to be compared; null: nobody's
   };
   using Waiters = absl::InlinedVector<Waiting, 1>;
-  // What the cache's mutex guards; reached through MemoCache::StateOf only.
+  // What the cache's mutex guards; reached by its Flights only.
   struct State {
     Waiters waiters;
-    bool running = false;   // in the cache's list of flights, at `position`
-    bool joinable = false;  // in the cache's map of flights: stores its answer, can be joined
+    bool running = false;                  // see Flights; in its list at `position`
+    bool joinable = false;                 // see Flights; in its map
     std::optional<Time> begun_at;          // being computed since: `self_` is in use
     absl::AnyInvocable<void()> on_cancel;  // null: nobody asked, or it was called
     std::list<std::shared_ptr<Flight>>::iterator position;
@@ -131,7 +134,7 @@ class Flight {
   std::shared_ptr<const Self> self_;  // gone if cancelled before it began
   const Flight* const parent_;
   const int depth_;
-  const bool counted_;  // false for a bypass
+  const bool counted_;
   const Time deadline_;
 
   std::atomic<bool> cancelled_{false};

@@ -1,13 +1,11 @@
 // The rules that hold here:
-//  1. A computation stores its answer only if `flights` still holds that very flight under its key.
-//     Clear, Forget and Detach take flights out; a refresh, and a call from outside that finds a
-//     nested one, put a new one in place. bypass, no-store, methods that store nothing, and a
-//     second equal call that may not join are solo: in `running`, never in `flights`. So nothing begun
-//     before a clear or a change is ever seen after it.
+//  1. A computation stores its answer only if its flight is still joinable (flights.h). Clear, Forget
+//     and Detach make flights solo; a refresh, and a call from outside that finds a nested one,
+//     start a new one in its place. So nothing begun before a clear or a change is ever seen after
+//     it.
 //  2. Nothing foreign runs under mutex_. What is removed is kept in a local declared before the
 //     lock, and so is freed after it; waiters are told after it.
-//  3. Everybody in `running` has a waiter. A flight leaves it once, and whoever takes it out
-//     tells its waiters: Complete, Abandon, Abort, or Leave of the last one.
+//  3. Whoever ends a flight tells its waiters: Complete, Abandon, Abort, or Leave of the last one.
 //  4. Whoever calls into a flight holds a reference, so that none is destroyed under mutex_.
 #include "memod/cache/memo_cache.h"
 
@@ -61,7 +59,7 @@ MemoCache::~MemoCache() {
 
 void MemoCache::MakeContents() {
   if (contents_ != nullptr) return;
-  contents_.reset(new Contents{{context_, mutex_, of_session_}, {}, {}});
+  contents_.reset(new Contents{{context_, mutex_, of_session_}, Flights(context_)});
 }
 
 // Calls
@@ -89,12 +87,19 @@ MemoCache::Result MemoCache::GetOrCompute(
     }
     if (!found) {
       refusal = Check(call);
-      Flight* const under_way = refusal == Refusal::kNone ? FindToJoin(call) : nullptr;
+      Flights& flights = contents_->flights;
+      Flight* const under_way = refusal == Refusal::kNone ? flights.FindToJoin(call) : nullptr;
       if (under_way != nullptr) {
-        if (!IsFull(*under_way)) return Join(*under_way, call);
+        if (!flights.IsFull(*under_way)) {
+          ++contents_->caches.counters(call.method).coalesced;
+          return flights.Join(*under_way, call);
+        }
         refusal = Refusal::kTooManyWaiters;
       }
-      if (refusal == Refusal::kNone) started = Start(call);
+      if (refusal == Refusal::kNone) {
+        const bool counted = call.control != Control::kBypass && !detached_;
+        started = flights.Start(shared_from_this(), call, counted);
+      }
     }
   }
   if (found) return Hit(std::move(found), age);
@@ -119,7 +124,7 @@ void MemoCache::FindHits(std::span<const Sought> sought, Time now, Tell tell) {
 MemoCache::Refusal MemoCache::Check(const Call& call) const {
   if (call.control == Control::kOnlyIfCached) return Refusal::kNotCached;
   for (const Flight* f = call.parent; f != nullptr; f = f->parent()) {
-    if (f->cache_.get() == this && f->key() == call.key) return Refusal::kRecursion;
+    if (&f->cache() == this && f->key() == call.key) return Refusal::kRecursion;
   }
   if (call.parent != nullptr && call.parent->depth() >= max_depth_) return Refusal::kTooDeep;
   return !call.may_wait || (*call.may_wait)() ? Refusal::kNone : Refusal::kMayNotWait;
@@ -150,67 +155,18 @@ MemoCache::Result MemoCache::Refuse(const Call& call, Refusal refusal) const {
   return Refused{};
 }
 
-Flight* MemoCache::FindToJoin(const Call& call) {
-  if (call.control != Control::kNone || call.parent != nullptr || !call.method.policy.coalesce) {
-    return nullptr;
-  }
-  const auto it = contents_->flights.find(call.key);
-  if (it == contents_->flights.end()) return nullptr;
-  Flight& flight = *it->second;
-  if (flight.parent() == nullptr) return &flight;
-  // Its answer may be an error of that chain alone: another flight takes its place.
-  MakeSolo(flight);
-  return nullptr;
-}
-
-bool MemoCache::IsFull(Flight& flight) const {
-  const auto waiting = static_cast<int64_t>(StateOf(flight).waiters.size());
-  return waiting >= context_.limits.max_waiters.value_or(waiting + 1);
-}
-
-std::shared_ptr<Flight> MemoCache::Join(Flight& flight, const Call& call) {
-  ++contents_->caches.counters(call.method).coalesced;
-  AddWaiter(flight, {call.waiter, CacheStatus::kCoalesced, call.session});
-  return *StateOf(flight).position;
-}
-
-std::shared_ptr<Flight> MemoCache::Start(const Call& call) {
-  const bool bypass = call.control == Control::kBypass;
-  const bool counted = !bypass && !detached_;
-  std::shared_ptr<Flight> flight(new Flight(shared_from_this(), call, counted));
-  Flight::State& state = StateOf(*flight);
-  AddWaiter(*flight,
-            {call.waiter, bypass ? CacheStatus::kBypass : CacheStatus::kMiss, call.session});
-  state.position = contents_->running.insert(contents_->running.end(), flight);
-  state.running = true;
-  const bool refresh = call.control == Control::kRefresh;
-  if (!counted || !call.method.policy.stores() || !(refresh || call.control == Control::kNone)) {
-    return flight;
-  }
-  const auto it = contents_->flights.find(call.key);
-  if (it != contents_->flights.end()) {
-    if (!refresh) return flight;
-    MakeSolo(*it->second);  // it keeps its waiters and stores nothing
-  }
-  contents_->flights.emplace(flight->key(), flight.get());
-  state.joinable = true;
-  return flight;
-}
-
 // Flights
 
 bool MemoCache::Begin(Flight& flight, Time now) {
   MutexLock lock(mutex_);
-  Flight::State& state = StateOf(flight);
-  if (!state.running) return false;
-  state.begun_at = now;
+  if (!contents_->flights.Begin(flight, now)) return false;
   if (Counters* counters = CountersOf(flight)) ++counters->computations;
   return true;
 }
 
 void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Time now) {
   MethodCaches::Removed removed;
-  Flight::Waiters waiters;
+  Flights::Waiters waiters;
   absl::AnyInvocable<void()> untold;  // let go after the lock
   std::optional<Outcome> stale;
   MethodCaches* caches = nullptr;
@@ -218,33 +174,31 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
   {
     MutexLock lock(mutex_);
     caches = &contents_->caches;
-    Flight::State& state = StateOf(flight);
-    untold = std::exchange(state.on_cancel, nullptr);
-    const double took = state.begun_at ? ToSeconds(now - *state.begun_at) : 0;
-    state.begun_at = std::nullopt;
+    Flights& flights = contents_->flights;
+    const double took = flights.EndComputing(flight, now, untold);
     Counters* counters = CountersOf(flight);
     if (counters != nullptr) counters->compute_seconds += took;  // whoever may still wait for it
-    if (!state.running) return;  // nobody waits: a late answer is discarded
+    if (!flights.running(flight)) return;  // nobody waits: a late answer is discarded
     // A nested computation that was given up together with its parent has not failed, and what it
     // returns is nobody's answer. It may have seen that it is cancelled only if this sees it too.
     const bool given_up = flight.cancelled();
     if (!answer.ok() && counters != nullptr && !given_up) ++counters->errors;
     const bool good = answer.ok() || IsRemembered(answer.status(), flight);
-    if (good && !given_up && state.joinable) {
+    if (good && !given_up && flights.joinable(flight)) {
       if (context_.storing.load(std::memory_order_relaxed)) {
         const Answer::Ref stored =
             answer.ok() ? *answer : Answer::OfError(flight.key(), answer.status());
-        enters = caches->Insert(flight.method_, stored, now, static_cast<float>(took), removed);
+        enters = caches->Insert(flight.method(), stored, now, static_cast<float>(took), removed);
       } else {
-        caches->Forget(flight.method_, flight.key(), removed);  // what it would have replaced
+        caches->Forget(flight.method(), flight.key(), removed);  // what it would have replaced
       }
     }
     if (!answer.ok() && !detached_) stale = FindStale(flight, answer.status(), now);
-    waiters = End(flight);
+    waiters = flights.End(flight);
   }
-  if (enters) caches->EnterBudgets(flight.method_);
+  if (enters) caches->EnterBudgets(flight.method());
   // Before the waiters are told: whoever has the answer sees the bounds hold.
-  caches->Enforce(flight.method_, now);
+  caches->Enforce(flight.method(), now);
   for (const auto& waiting : waiters) {
     waiting.waiter->OnAnswer(stale ? *stale : Outcome{answer, waiting.status});
   }
@@ -253,8 +207,8 @@ void MemoCache::Complete(Flight& flight, absl::StatusOr<Answer::Ref> answer, Tim
 std::optional<Outcome> MemoCache::FindStale(const Flight& flight, const absl::Status& error,
                                             Time now) const {
   // A bypass reads nothing.
-  if (!absl::IsUnavailable(error) || !flight.counted_) return std::nullopt;
-  const Answer* answer = contents_->caches.FindStale(flight.method_, flight.key(), now);
+  if (!absl::IsUnavailable(error) || !flight.counted()) return std::nullopt;
+  const Answer* answer = contents_->caches.FindStale(flight.method(), flight.key(), now);
   if (answer == nullptr) return std::nullopt;
   return Outcome{LruCache::Share(answer), CacheStatus::kStale, AgeOf(*answer, now)};
 }
@@ -262,114 +216,49 @@ std::optional<Outcome> MemoCache::FindStale(const Flight& flight, const absl::St
 void MemoCache::OnCancel(Flight& flight, absl::AnyInvocable<void()> f) {
   {
     MutexLock lock(mutex_);
-    if (StateOf(flight).running) {
-      std::swap(StateOf(flight).on_cancel, f);  // what was there is let go after the lock
-      return;
-    }
-    if (!flight.cancelled_.load(std::memory_order_relaxed)) return;  // it has ended
+    if (!contents_->flights.OnCancel(flight, f)) return;  // what was there is let go after the lock
   }
   f();
 }
 
 void MemoCache::Abandon(Flight& flight, const absl::Status& error) {
-  Flight::Waiters waiters;
-  Cancelled cancelled;
+  Flights::Cancelled cancelled;
   {
     MutexLock lock(mutex_);
-    if (!StateOf(flight).running) return;
+    if (!contents_->flights.running(flight)) return;
     if (Counters* counters = CountersOf(flight)) ++counters->errors;
-    waiters = End(flight);
-    cancelled = Cancel(flight);
+    cancelled = contents_->flights.Cancel(flight);
   }
-  for (const auto& waiting : waiters) waiting.waiter->OnAnswer({error, waiting.status});
-  if (cancelled.tell) cancelled.tell();
+  for (const auto& waiting : cancelled.waiters) waiting.waiter->OnAnswer({error, waiting.status});
+  if (cancelled.tell_computation) cancelled.tell_computation();
 }
 
 bool MemoCache::Leave(Flight& flight, Waiter* waiter) {
-  Cancelled cancelled;
+  Flights::Cancelled cancelled;
   {
     MutexLock lock(mutex_);
-    Flight::Waiters& waiters = StateOf(flight).waiters;
-    const auto it = std::find_if(waiters.begin(), waiters.end(),
-                                 [&](const auto& waiting) { return waiting.waiter == waiter; });
-    if (it == waiters.end()) return false;
-    waiters.erase(it);
-    CountWaiters(-1);
-    if (waiters.empty()) {
-      End(flight);
-      cancelled = Cancel(flight);
-    }
+    if (!contents_->flights.Leave(flight, waiter, cancelled)) return false;
   }
-  if (cancelled.tell) cancelled.tell();
+  if (cancelled.tell_computation) cancelled.tell_computation();
   return true;
 }
 
 void MemoCache::Abort(const Session* session, MakeError error) {
-  std::vector<std::shared_ptr<Flight>> ended;  // let go after the lock
-  std::vector<Cancelled> cancelled;
-  Flight::Waiters aborted;
+  std::vector<Flights::Cancelled> cancelled;
+  Flights::Waiters aborted;
   {
     MutexLock lock(mutex_);
     if (contents_ == nullptr) return;
-    auto& running = contents_->running;
-    for (auto next = running.begin(); next != running.end();) {
-      const auto here = next++;
-      Flight::Waiters& waiters = StateOf(**here).waiters;
-      const auto theirs = std::stable_partition(waiters.begin(), waiters.end(), [&](const auto& w) {
-        return session != nullptr && w.session != session;
-      });
-      CountWaiters(theirs - waiters.end());
-      aborted.insert(aborted.end(), theirs, waiters.end());
-      waiters.erase(theirs, waiters.end());
-      if (!waiters.empty()) continue;
-      const std::shared_ptr<Flight> flight = *here;
-      End(*flight);
-      cancelled.push_back(Cancel(*flight));
-      ended.push_back(flight);
-    }
+    aborted = contents_->flights.LeaveAll(session, cancelled);
   }
   for (const auto& waiting : aborted) waiting.waiter->OnAnswer({error(), waiting.status});
-  for (Cancelled& each : cancelled) {
-    if (each.tell) each.tell();
+  for (auto& each : cancelled) {
+    if (each.tell_computation) each.tell_computation();
   }
-}
-
-MemoCache::Cancelled MemoCache::Cancel(Flight& flight) {
-  flight.cancelled_.store(true, std::memory_order_release);
-  Cancelled cancelled;
-  // What has not begun never will, but may be queued for long yet: it need not keep its instance.
-  if (!StateOf(flight).begun_at) cancelled.unused = std::move(flight.self_);
-  cancelled.tell = std::exchange(StateOf(flight).on_cancel, nullptr);
-  return cancelled;
 }
 
 Counters* MemoCache::CountersOf(const Flight& flight) {
-  return flight.counted_ && !detached_ ? &contents_->caches.counters(flight.method_) : nullptr;
-}
-
-void MemoCache::MakeSolo(Flight& flight) {
-  if (!std::exchange(StateOf(flight).joinable, false)) return;
-  contents_->flights.erase(flight.key());
-}
-
-Flight::Waiters MemoCache::End(Flight& flight) {
-  MakeSolo(flight);
-  Flight::State& state = StateOf(flight);
-  state.running = false;
-  contents_->running.erase(state.position);
-  Flight::Waiters waiters;
-  waiters.swap(state.waiters);
-  CountWaiters(-static_cast<int64_t>(waiters.size()));
-  return waiters;
-}
-
-void MemoCache::AddWaiter(Flight& flight, const Flight::Waiting& waiting) {
-  StateOf(flight).waiters.push_back(waiting);
-  CountWaiters(1);
-}
-
-void MemoCache::CountWaiters(int64_t change) {
-  context_.waiters.fetch_add(change, std::memory_order_relaxed);
+  return flight.counted() && !detached_ ? &contents_->caches.counters(flight.method()) : nullptr;
 }
 
 // Reading and dropping
@@ -406,8 +295,7 @@ Receipt MemoCache::Forget(const MemoizedMethod& method, const CacheKey& key) {
   MethodCaches::Removed removed;
   MutexLock lock(mutex_);
   if (contents_ == nullptr) return {};
-  auto& flights = contents_->flights;
-  if (const auto it = flights.find(key); it != flights.end()) MakeSolo(*it->second);
+  contents_->flights.MakeSolo(key);
   return contents_->caches.Forget(method, key, removed);
 }
 
@@ -428,9 +316,7 @@ MemoCache::Released MemoCache::ClearLocked(const MemoizedMethod* method,
   Released released;
   released.receipt = contents_->caches.Clear(method, garbage);
   released.history = HistoryLocked();
-  for (auto& flight : contents_->running) {
-    if (method == nullptr || &flight->method_ == method) MakeSolo(*flight);
-  }
+  contents_->flights.MakeSolo(method);
   return released;
 }
 

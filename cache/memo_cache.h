@@ -12,7 +12,6 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,7 +22,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -31,6 +29,7 @@
 #include "memod/cache/cache_info.h"
 #include "memod/cache/cache_key.h"
 #include "memod/cache/flight.h"
+#include "memod/cache/flights.h"
 #include "memod/cache/memoized_method.h"
 #include "memod/cache/method_caches.h"
 #include "memod/cache/mutex.h"
@@ -151,10 +150,7 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   // What there is once anything was asked for. Until then a cache is small: there may be a million.
   struct Contents {
     MethodCaches caches;  // guarded by mutex_ as it says itself
-    // Those that may be joined and will store, by a key over their own bytes.
-    absl::flat_hash_map<CacheKey, Flight*, CacheKey::Hash> flights;
-    // Every flight that somebody waits for, those in the map and those by themselves.
-    std::list<std::shared_ptr<Flight>> running;
+    Flights flights;      // likewise
   };
   void MakeContents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -164,12 +160,6 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
   enum class Refusal { kNone, kNotCached, kRecursion, kTooDeep, kMayNotWait, kTooManyWaiters };
   Refusal Check(const Call& call) const;
   Result Refuse(const Call& call, Refusal refusal) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Null: there is none to join.
-  Flight* FindToJoin(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool IsFull(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<Flight> Join(Flight& flight, const Call& call)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<Flight> Start(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The steps of a flight's end.
   bool Begin(Flight& flight, Time now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -182,23 +172,7 @@ class MemoCache : public std::enable_shared_from_this<MemoCache> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null: nothing is counted any more, or not for this flight.
   Counters* CountersOf(const Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the flight out of the map, so that its answer will not be stored.
-  void MakeSolo(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes it out of the list as well; its waiters are the caller's to tell.
-  Flight::Waiters End(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AddWaiter(Flight& flight, const Flight::Waiting& waiting)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CountWaiters(int64_t change);
   void OnCancel(Flight& flight, absl::AnyInvocable<void()> f) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Tells the computation. What is returned is due once the lock is let go.
-  struct Cancelled {
-    std::shared_ptr<const Self> unused;  // of one that has not begun
-    absl::AnyInvocable<void()> tell;     // may be null
-  };
-  Cancelled Cancel(Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Flight::State& StateOf(Flight& flight) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return flight.state_;
-  }
   // Leaves to the reaper what held so many bytes.
   void Reap(MethodCaches::Garbage garbage, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   History HistoryLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

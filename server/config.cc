@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "memod/server/config_keys.h"
 #include "memod/server/config_listeners.h"
+#include "memod/server/config_sections.h"
 #include "memod/server/config_toml.h"
 #include "memod/server/config_values.h"
 #include "memod/server/suggestion.h"
@@ -56,52 +57,6 @@ bool IsFromKubernetes(string_view key, string_view value) {
          (key == "PORT" && value.find("://") != string_view::npos);
 }
 
-// A key of a [[method]] or a table of such keys by its whole name, as in "key.mode" and "key".
-using NamedEntry = std::pair<std::string, const TomlEntry*>;
-
-std::vector<std::string> MethodKeysIn(string_view table) {
-  std::vector<std::string> names;
-  for (const Key<MethodConfig>& key : MethodKeys()) {
-    if (!key.refused && key.name.starts_with(table)) names.push_back(key.name);
-  }
-  return names;
-}
-
-bool IsTableOfMethod(const std::string& name) { return !MethodKeysIn(name + ".").empty(); }
-
-// Into those tables that hold keys, in the order of the file.
-std::vector<NamedEntry> Flat(const std::vector<TomlEntry>& entries,
-                             const std::string& prefix = "") {
-  std::vector<NamedEntry> flat;
-  for (const TomlEntry& entry : entries) {
-    const std::string name = prefix + entry.name;
-    flat.emplace_back(name, &entry);
-    if (!entry.table || !IsTableOfMethod(name)) continue;
-    for (NamedEntry& inner : Flat(*entry.table, name + ".")) flat.push_back(std::move(inner));
-  }
-  absl::c_stable_sort(flat, [](const NamedEntry& a, const NamedEntry& b) {
-    return a.second->line < b.second->line;
-  });
-  return flat;
-}
-
-// Names to choose from instead of `unknown`: those of its table, if there is one, or all, where the
-// many of `negative` are that one name.
-std::vector<std::string> MethodKeysNear(const std::string& unknown) {
-  const std::string table = unknown.substr(0, unknown.rfind('.') + 1);
-  std::vector<std::string> names = MethodKeysIn(table);
-  if (!table.empty() && !names.empty()) return names;
-  names.clear();
-  for (const std::string& name : MethodKeysIn("")) {
-    if (!name.starts_with("negative.")) names.push_back(name);
-  }
-  names.push_back("negative");
-  return names;
-}
-
-// Where the keys of a [[method]] are.
-using Lines = std::map<std::string, int>;
-
 // One source over the other, in the order of the calls, and all that is wrong with any of them.
 class Loader {
  public:
@@ -113,26 +68,10 @@ class Loader {
 
  private:
   void LoadSection(const std::string& path, const TomlSection& section);
-  // Of [[method]] and [[upstream.method]]: `kind` is what its keys are called by, `method` what it
-  // says where the section does not.
-  MethodConfig LoadMethod(const std::string& path, const TomlSection& section,
-                          const std::string& kind, MethodConfig method = {});
-  Lines LoadMethodKeys(const std::string& path, const std::vector<TomlEntry>& entries,
-                       const std::string& kind, MethodConfig& method);
-  void LoadDefaults(const std::string& path, const TomlSection& section, UpstreamConfig& upstream);
-  void LoadUpstream(const std::string& path, const TomlSection& section);
-  void CheckUpstream(const UpstreamConfig& upstream);
-  void CheckName(const MethodConfig& method, const std::string& kind);
-  void LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
-                     const std::string& kind, MethodConfig& method);
-  void CheckContradictions(const std::string& path, const MethodConfig& method, const Lines& lines,
-                           const std::string& kind);
   void LoadVariable(const std::string& name, const std::string& value);
 
   // `label` says what was set where: "memod.toml:12: cache.max_bytes", "--cache.max_bytes".
   void Set(const Key<Config>& key, const ConfigValue& value, const std::string& label);
-  template <class T>
-  bool Assign(const Key<T>& key, T& target, const ConfigValue& value, const std::string& label);
   template <class... Parts>
   void Error(const Parts&... parts) {
     errors_.push_back(absl::StrCat(parts...));
@@ -148,25 +87,12 @@ std::string At(const std::string& path, int line) { return absl::StrCat(path, ":
 
 ConfigValue Untyped(const std::string& text) { return {text, true, Shown(text)}; }
 
-template <class T>
-std::vector<std::string> Names(const std::vector<Key<T>>& keys) {
-  std::vector<std::string> names;
-  for (const Key<T>& key : keys) names.push_back(key.name);
-  return names;
-}
-
-template <class T>
-bool Loader::Assign(const Key<T>& key, T& target, const ConfigValue& value,
-                    const std::string& label) {
-  const std::string refusal = key.set(target, value);
-  if (!refusal.empty()) Error(label, ": ", refusal);
-  return refusal.empty();
-}
-
 void Loader::Set(const Key<Config>& key, const ConfigValue& value, const std::string& label) {
-  if (Assign(key, config_, value, label)) {
+  const std::string refusal = key.set(config_, value);
+  if (refusal.empty()) {
     labels_[key.name] = label;
   } else {
+    Error(label, ": ", refusal);
     refused_.insert(key.name);
   }
 }
@@ -177,6 +103,7 @@ void Loader::LoadToml(const std::string& path) {
   std::vector<std::string> known = SectionNames();
   known.push_back("method");
   known.push_back("upstream");
+  RepeatedSections repeated(path, config_, errors_);
   for (const TomlSection& section : *sections) {
     const bool is_one_of_many = section.name == "method" || section.name == "upstream";
     if (!absl::c_linear_search(known, section.name)) {
@@ -188,9 +115,9 @@ void Loader::LoadToml(const std::string& path) {
             is_one_of_many ? "sections [[" + section.name + "]]"
                            : "a section [" + section.name + "]");
     } else if (section.name == "upstream") {
-      LoadUpstream(path, section);
+      repeated.AddUpstream(section);
     } else if (section.name == "method") {
-      config_.methods.push_back(LoadMethod(path, section, "method"));
+      repeated.AddMethod(section);
     } else {
       LoadSection(path, section);
     }
@@ -206,157 +133,6 @@ void Loader::LoadSection(const std::string& path, const TomlSection& section) {
       Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
             Suggestion(entry.name, KeyNames(section.name), section.name + "."));
     }
-  }
-}
-
-void Loader::LoadUpstream(const std::string& path, const TomlSection& section) {
-  UpstreamConfig upstream;
-  upstream.where = absl::StrCat(path, ":", section.line);
-  LoadDefaults(path, section, upstream);
-  config_.upstreams.push_back(upstream);  // so that the names of its methods are seen to be taken
-  for (const TomlEntry& entry : section.entries) {
-    const std::string name = "upstream." + entry.name;
-    if (const Key<UpstreamConfig>* key = FindKey(UpstreamKeys(), entry.name)) {
-      Assign(*key, upstream, entry.value, At(path, entry.line) + name);
-    } else if (entry.name != "method" && entry.name != "defaults") {
-      std::vector<std::string> names = Names(UpstreamKeys());
-      names.push_back("method");
-      names.push_back("defaults");
-      Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(name),
-            Suggestion(entry.name, names, "upstream."));
-    } else if (entry.name == "method" && entry.elements.empty()) {
-      Error(At(path, entry.line), name, ": got ", entry.value.shown,
-            "; want sections [[upstream.method]]");
-    }
-    if (entry.name != "method") continue;
-    for (const TomlSection& method : entry.elements) {
-      upstream.methods.push_back(LoadMethod(path, method, "upstream.method", upstream.defaults));
-      config_.upstreams.back().methods = upstream.methods;
-    }
-  }
-  for (const char* key : {"name", "target"}) {
-    if (!(key == std::string("name") ? upstream.name : upstream.target).empty()) continue;
-    Error(upstream.where, ": upstream.", key, ": missing; want ",
-          FindKey(UpstreamKeys(), key)->allowed);
-  }
-  config_.upstreams.pop_back();
-  CheckUpstream(upstream);
-  for (std::string& fault : UpstreamTlsFaults(upstream)) errors_.push_back(std::move(fault));
-  config_.upstreams.push_back(std::move(upstream));
-}
-
-void Loader::CheckUpstream(const UpstreamConfig& upstream) {
-  for (const UpstreamConfig& other : config_.upstreams) {
-    if (!upstream.name.empty() && other.name == upstream.name) {
-      Error(upstream.where, ": upstream.name: got ", Shown(upstream.name),
-            " again; want a name of its own, and ", other.where, " has this one");
-    }
-    if (other.services.empty() && upstream.services.empty()) {
-      Error(upstream.where, ": upstream.services: missing; want the services it is called for, ",
-            "since ", other.where, " gets all that nobody else serves");
-    }
-    for (const std::string& service : upstream.services) {
-      if (!absl::c_linear_search(other.services, service)) continue;
-      Error(upstream.where, ": upstream.services: got ", Shown(service), ", which ", other.where,
-            " has too; want it in one of them");
-    }
-  }
-}
-
-MethodConfig Loader::LoadMethod(const std::string& path, const TomlSection& section,
-                                const std::string& kind, MethodConfig method) {
-  method.where = absl::StrCat(path, ":", section.line);
-  const Lines lines = LoadMethodKeys(path, section.entries, kind, method);
-  if (!lines.count("name")) {
-    Error(method.where, ": ", kind, ".name: missing; want ",
-          FindKey(MethodKeys(), "name")->allowed);
-  }
-  CheckName(method, kind);
-  CheckContradictions(path, method, lines, kind);
-  return method;
-}
-
-// What is given in the file goes over what `method` says: a whole list, a whole table.
-Lines Loader::LoadMethodKeys(const std::string& path, const std::vector<TomlEntry>& entries,
-                             const std::string& kind, MethodConfig& method) {
-  Lines lines;
-  const auto flat = Flat(entries);
-  for (const auto& [name, entry] : flat) {
-    if (name == "negative" || name.starts_with("negative.")) method.negative.reset();
-  }
-  for (const auto& [name, entry] : flat) {
-    lines[name] = entry->line;
-    LoadMethodKey(path, name, *entry, kind, method);
-  }
-  return lines;
-}
-
-void Loader::LoadDefaults(const std::string& path, const TomlSection& section,
-                          UpstreamConfig& upstream) {
-  constexpr char kKind[] = "upstream.defaults";
-  for (const TomlEntry& entry : section.entries) {
-    if (entry.name != "defaults") continue;
-    if (!entry.table) {
-      Error(At(path, entry.line), kKind, ": got ", entry.value.shown,
-            "; want a section [upstream.defaults]");
-      continue;
-    }
-    upstream.defaults.where = absl::StrCat(path, ":", entry.line);
-    const Lines lines = LoadMethodKeys(path, *entry.table, kKind, upstream.defaults);
-    if (lines.count("name")) {
-      Error(At(path, lines.at("name")), kKind, ".name: want it left out: it is for all methods");
-    }
-    CheckContradictions(path, upstream.defaults, lines, kKind);
-  }
-}
-
-void Loader::LoadMethodKey(const std::string& path, const std::string& name, const TomlEntry& entry,
-                           const std::string& kind, MethodConfig& method) {
-  const std::string label = absl::StrCat(At(path, entry.line), kind, ".", name);
-  if (const Key<MethodConfig>* key = FindKey(MethodKeys(), name)) {
-    Assign(*key, method, entry.value, label);
-  } else if (IsTableOfMethod(name)) {
-    if (!entry.table) {
-      Error(label, ": got ", entry.value.shown, "; want a table of ",
-            absl::StrJoin(MethodKeysIn(name + "."), ", "));
-    }
-    // `negative = {}` takes away what the code remembers.
-    if (entry.table && name == "negative" && !method.negative) method.negative.emplace();
-  } else {
-    Error(At(path, entry.line), "unknown key ", absl::Utf8SafeCEscape(kind + "." + name),
-          Suggestion(name, MethodKeysNear(name), kind + "."));
-  }
-}
-
-// What one section says twice, differently. policy_check.h checks what the code and all sections
-// say together.
-void Loader::CheckContradictions(const std::string& path, const MethodConfig& method,
-                                 const Lines& lines, const std::string& kind) {
-  // What is in the defaults of an upstream has no line here.
-  if (method.key_ignore && !method.key_ignore->empty() && method.key_mode == KeyMode::kBytes &&
-      lines.count("key.ignore") && lines.count("key.mode")) {
-    Error(At(path, lines.at("key.ignore")), kind, ".key.ignore: got a list with ", kind,
-          ".key.mode = \"bytes\" (", path, ":", lines.at("key.mode"), "); want \"message\" there");
-  }
-  if (!lines.count("key.metadata") || !lines.count("forward")) return;
-  if (!method.key_metadata || !method.forward) return;
-  for (const std::string& name : *method.forward) {
-    if (!absl::c_linear_search(*method.key_metadata, name)) continue;
-    Error(At(path, lines.at("forward")), kind, ".forward: got ", Shown(name), ", which ", kind,
-          ".key.metadata has too (", path, ":", lines.at("key.metadata"),
-          "); want it in one of them");
-  }
-}
-
-void Loader::CheckName(const MethodConfig& method, const std::string& kind) {
-  std::vector<MethodConfig> others = config_.methods;
-  for (const UpstreamConfig& upstream : config_.upstreams) {
-    others.insert(others.end(), upstream.methods.begin(), upstream.methods.end());
-  }
-  for (const MethodConfig& other : others) {
-    if (method.name.empty() || other.name != method.name) continue;
-    return Error(method.where, ": ", kind, ".name: got ", Shown(method.name),
-                 " again; want one section ", "for a method, and ", other.where, " is this one's");
   }
 }
 
@@ -388,7 +164,7 @@ void Loader::LoadFlags(const std::vector<std::pair<std::string, std::string>>& f
       Set(*key, Untyped(value), "--" + name);
     } else {
       Error("--", absl::Utf8SafeCEscape(name), ": unknown key",
-            Suggestion(name, Names(ServerKeys()), "--"));
+            Suggestion(name, NamesOf(ServerKeys()), "--"));
     }
   }
 }

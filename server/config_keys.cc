@@ -1,173 +1,20 @@
 #include "memod/server/config_keys.h"
 
-#include <algorithm>
 #include <limits>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "memod/server/config_kinds.h"
 #include "memod/server/config_values.h"
 #include "memod/server/policy_check.h"
 
 namespace memod {
 namespace {
 
+using namespace kind;
 using std::chrono::hours;
 using std::chrono::milliseconds;
-
-// What a kind of key takes: `read` gives nullopt for what is not allowed.
-template <class V>
-struct Kind {
-  std::string allowed;
-  std::function<std::optional<V>(const ConfigValue&)> read;
-  // Of what is not allowed: what is wrong in particular, as Key::set says it. May be null; empty:
-  // nothing in particular.
-  std::function<std::string(const ConfigValue&)> fault = nullptr;
-};
-
-template <class V>
-std::string Refusal(const Kind<V>& kind, const ConfigValue& value) {
-  const std::string fault = kind.fault ? kind.fault(value) : "";
-  return fault.empty() ? absl::StrCat("got ", value.shown, "; want ", kind.allowed) : fault;
-}
-
-const std::string* AsText(const ConfigValue& value) {
-  return std::get_if<std::string>(&value.value);
-}
-
-Kind<std::string> Text(std::string allowed, bool (*is_allowed)(std::string_view)) {
-  return {std::move(allowed), [=](const ConfigValue& value) -> std::optional<std::string> {
-            const std::string* text = AsText(value);
-            if (!text || !is_allowed(*text)) return std::nullopt;
-            return *text;
-          }};
-}
-
-template <class V>
-Kind<V> OneOf(std::vector<std::pair<std::string, V>> choices) {
-  std::vector<std::string> names;
-  for (const auto& [name, choice] : choices) names.push_back(name);
-  return {"one of " + absl::StrJoin(names, ", "),
-          [=](const ConfigValue& value) -> std::optional<V> {
-            for (const auto& [name, choice] : choices) {
-              if (AsText(value) && *AsText(value) == name) return choice;
-            }
-            return std::nullopt;
-          }};
-}
-
-Kind<bool> Boolean() {
-  return {"true or false", [](const ConfigValue& value) -> std::optional<bool> {
-            if (const bool* boolean = std::get_if<bool>(&value.value)) return *boolean;
-            const std::string* text = AsText(value);
-            if (!value.untyped || (*text != "true" && *text != "false")) return std::nullopt;
-            return *text == "true";
-          }};
-}
-
-std::optional<int64_t> ReadInteger(const ConfigValue& value) {
-  if (const int64_t* integer = std::get_if<int64_t>(&value.value)) return *integer;
-  return value.untyped ? ParseInteger(*AsText(value)) : std::nullopt;
-}
-
-std::optional<int64_t> ReadSize(const ConfigValue& value) {
-  const std::string* text = AsText(value);
-  return text ? ParseSize(*text) : ReadInteger(value);
-}
-
-std::optional<Duration> ReadDuration(const ConfigValue& value) {
-  const std::string* text = AsText(value);
-  return text ? ParseDuration(*text) : std::nullopt;
-}
-
-template <class V>
-std::optional<V> Within(std::optional<V> value, V min, V max) {
-  return value && *value >= min && *value <= max ? value : std::nullopt;
-}
-
-template <class V>
-Kind<V> Integer(V min, V max) {
-  return {absl::StrCat("an integer from ", min, " to ", max),
-          [=](const ConfigValue& value) -> std::optional<V> {
-            return Within<int64_t>(ReadInteger(value), min, max);
-          }};
-}
-
-Kind<int64_t> Size(std::string allowed, int64_t min, int64_t max) {
-  return {std::move(allowed),
-          [=](const ConfigValue& value) { return Within(ReadSize(value), min, max); }};
-}
-
-// A negative number of entries is none.
-Kind<int64_t> Entries() {
-  return {"an integer", [](const ConfigValue& value) {
-            std::optional<int64_t> entries = ReadInteger(value);
-            if (entries) entries = std::max<int64_t>(*entries, 0);
-            return entries;
-          }};
-}
-
-Kind<Duration> Between(std::string allowed, Duration min, Duration max) {
-  return {std::move(allowed),
-          [=](const ConfigValue& value) { return Within(ReadDuration(value), min, max); }};
-}
-
-// Or the word `nothing`, which reads as nullopt.
-template <class V>
-Kind<std::optional<V>> Or(std::string nothing, Kind<V> kind) {
-  return {absl::StrCat(kind.allowed, ", or \"", nothing, "\""),
-          [=](const ConfigValue& value) -> std::optional<std::optional<V>> {
-            if (AsText(value) && *AsText(value) == nothing) {
-              return std::make_optional(std::optional<V>());
-            }
-            const std::optional<V> read = kind.read(value);
-            return read ? std::make_optional(read) : std::nullopt;
-          }};
-}
-
-// A list as the environment and flags write it: "a,b". Empty: no elements.
-std::vector<ConfigValue> Split(const std::string& text) {
-  std::vector<ConfigValue> elements;
-  if (text.empty()) return elements;
-  for (const absl::string_view each : absl::StrSplit(text, ',')) {
-    elements.push_back({std::string(each), true, Shown(std::string(each))});
-  }
-  return elements;
-}
-
-std::optional<std::vector<ConfigValue>> Elements(const ConfigValue& value) {
-  if (value.untyped) return Split(*AsText(value));
-  const auto* elements = std::get_if<std::vector<ConfigValue>>(&value.value);
-  return elements ? std::make_optional(*elements) : std::nullopt;
-}
-
-// Of texts, each once and with no `fault` (config_values.h). `each` is what one is called.
-Kind<std::vector<std::string>> ListOf(std::string each, std::string (*fault)(std::string_view),
-                                      const std::string& example) {
-  const auto refusal = [=](const ConfigValue& value) -> std::string {
-    std::set<std::string> seen;
-    for (const ConfigValue& element : Elements(value).value_or(std::vector<ConfigValue>())) {
-      const std::string* text = AsText(element);
-      const std::string wrong = text ? fault(*text) : "want a " + each;
-      if (!wrong.empty()) return absl::StrCat("got ", element.shown, "; ", wrong);
-      if (!seen.insert(*text).second) {
-        return absl::StrCat("got ", element.shown, " twice; want each once");
-      }
-    }
-    return "";
-  };
-  const auto read = [=](const ConfigValue& value) -> std::optional<std::vector<std::string>> {
-    const auto elements = Elements(value);
-    if (!elements || !refusal(value).empty()) return std::nullopt;
-    std::vector<std::string> texts;
-    for (const ConfigValue& element : *elements) texts.push_back(*AsText(element));
-    return texts;
-  };
-  return {absl::StrCat("an array of ", each, "s, such as ", example), read, refusal};
-}
 
 Kind<std::vector<std::string>> MetadataNames(const std::string& example) {
   return ListOf("metadata name", MetadataNameFault, example);
@@ -180,7 +27,7 @@ Key<Config> ServerKey(std::string name, S Config::*section, V S::*member, Kind<V
                       std::string default_value, std::string meaning) {
   const auto set = [=](Config& config, const ConfigValue& value) {
     std::optional<V> read = kind.read(value);
-    if (!read) return Refusal(kind, value);
+    if (!read) return kind.Refusal(value);
     config.*section.*member = *std::move(read);
     return std::string();
   };
@@ -194,7 +41,7 @@ Key<Config> TlsKey(std::string name, S Config::*section, std::string TlsPaths::*
   const Kind<std::string> kind = PemFile();
   const auto set = [=](Config& config, const ConfigValue& value) {
     const std::optional<std::string> read = kind.read(value);
-    if (!read) return Refusal(kind, value);
+    if (!read) return kind.Refusal(value);
     (config.*section).tls.*file = *read;
     return std::string();
   };
@@ -207,7 +54,7 @@ Key<T> SectionKey(std::string name, M T::*member, Kind<V> kind, std::string defa
                   std::string meaning) {
   const auto set = [=](T& section, const ConfigValue& value) {
     std::optional<V> read = kind.read(value);
-    if (!read) return Refusal(kind, value);
+    if (!read) return kind.Refusal(value);
     section.*member = *std::move(read);
     return std::string();
   };
@@ -227,7 +74,7 @@ Key<MethodConfig> NegativeKey(absl::StatusCode code, const Kind<std::optional<Du
   const auto set = [=](MethodConfig& method, const ConfigValue& value) -> std::string {
     const std::optional<std::optional<Duration>> read = kind.read(value);
     if (!fault.empty()) return fault;
-    if (!read) return Refusal(kind, value);
+    if (!read) return kind.Refusal(value);
     if (!method.negative) method.negative.emplace();
     (*method.negative)[code] = *read;
     return "";

@@ -2,26 +2,15 @@
 // means and where it goes. Internal to config.cc.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "memod/server/config.h"
+#include "memod/server/config_kinds.h"
 
 namespace memod {
-
-// A value as a source gives it.
-struct ConfigValue {
-  // In TOML 64 and "64" differ. In the environment and in flags, where all is text, they are the
-  // same, and `untyped`. The vector is an array. monostate: a type that no key takes.
-  std::variant<std::monostate, bool, int64_t, std::string, std::vector<ConfigValue>> value;
-  bool untyped = false;
-  // For messages, as in: "1 gib", 17, an array. No control characters.
-  std::string shown;
-};
 
 // A key of T, which is Config, MethodConfig or UpstreamConfig.
 template <class T>
@@ -40,6 +29,13 @@ struct Key {
 const std::vector<Key<Config>>& ServerKeys();
 const std::vector<Key<MethodConfig>>& MethodKeys();
 const std::vector<Key<UpstreamConfig>>& UpstreamKeys();  // but for `method`
+
+template <class T>
+std::vector<std::string> NamesOf(const std::vector<Key<T>>& keys) {
+  std::vector<std::string> names;
+  for (const Key<T>& key : keys) names.push_back(key.name);
+  return names;
+}
 
 template <class T>
 const Key<T>* FindKey(const std::vector<Key<T>>& keys, std::string_view name) {

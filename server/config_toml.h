@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "memod/server/config_keys.h"
+#include "memod/server/config_kinds.h"
 
 namespace memod {
 

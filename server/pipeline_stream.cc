@@ -1,15 +1,9 @@
 #include "memod/server/pipeline_stream.h"
 
-#include <google/protobuf/stubs/common.h>
-
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "memod/cache/memo_error.h"
-#include "memod/server/answer_slice.h"
 #include "memod/server/grpc_metadata.h"
 #include "memod/server/grpc_status.h"
 
@@ -18,12 +12,8 @@ namespace {
 
 // As pipeline.proto says.
 constexpr uint32_t kMaxNumbers = 1024;
-constexpr size_t kMessageBytes = 1 << 20;
 // Calls that are looked at together.
 constexpr size_t kBatch = 256;
-// A response from this size on is sent as it is stored; copying a smaller one costs less than what
-// goes with a slice of its own.
-constexpr size_t kLargeBytes = 4 << 10;
 
 absl::Status BadRequest(std::string_view message) {
   return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
@@ -52,18 +42,6 @@ bool IsControl(int32_t number) {
 bool IsLookup(int32_t number) {
   const auto control = static_cast<Control>(number);
   return IsControl(number) && control != Control::kBypass && control != Control::kRefresh;
-}
-
-int32_t Numbered(CacheStatus status) { return static_cast<int32_t>(status) + 1; }
-
-uint32_t Seconds(Duration age) {
-  return static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(age).count());
-}
-
-std::string AsUtf8(const std::string& text) {
-  const bool valid = google::protobuf::internal::IsStructurallyValidUTF8(
-      text.data(), static_cast<int>(text.size()));
-  return valid ? text : absl::CHexEscape(text);
 }
 
 }  // namespace
@@ -99,7 +77,7 @@ void PipelineStream::Drain() {
 
 int64_t PipelineStream::unsent_bytes() const {
   MutexLock lock(mutex_);
-  return static_cast<int64_t>(unsent_bytes_);
+  return answers_.unsent_bytes();
 }
 
 std::optional<StalledCall> PipelineStream::Stalled() {
@@ -123,7 +101,7 @@ void PipelineStream::OnWriteDone(bool ok) {
   {
     MutexLock lock(mutex_);
     writing_.End();
-    unsent_bytes_ -= response_.Length();
+    answers_.Wrote(response_);
     response_.Clear();
     if (ok) work = has_message_ && HasRoom() && !std::exchange(working_, true);
   }
@@ -243,8 +221,7 @@ void PipelineStream::AnswerHits() {
   int64_t room = 0;
   {
     MutexLock lock(mutex_);
-    if (!draining_ && env_.admission.open())
-      room = env_.max_unsent_bytes - static_cast<int64_t>(unsent_bytes_);
+    if (!draining_ && env_.admission.open()) room = env_.max_unsent_bytes - answers_.unsent_bytes();
   }
   size_t next = 0;  // of seekers_; those before it have been looked for
   const auto not_found_until = [&](size_t index) {
@@ -252,28 +229,16 @@ void PipelineStream::AnswerHits() {
   };
   const auto tell = [&](size_t index, const MemoCache::Found& found) {
     not_found_until(index);
-    const Answer& answer = found.answer;
-    const uint64_t id = seekers_[next++].id;
-    const bool plain = answer.code() == absl::StatusCode::kOk && !answer.has_metadata() &&
-                       answer.size() < kLargeBytes;
-    if (plain) {
-      hits_.AddPlain(id, Numbered(CacheStatus::kHit), Seconds(found.age), answer.bytes());
-    } else {
-      other_hits_.push_back({id, found.Share(), found.age});
-    }
-    room -= static_cast<int64_t>(answer.size());
+    hits_.Add(seekers_[next++].id, found);
+    room -= static_cast<int64_t>(found.answer.size());
     return room > 0;
   };
   if (room > 0) env_.dispatcher.FindHits(handle_, sought_, tell);
   not_found_until(seekers_.size());
   {
     MutexLock lock(mutex_);
-    unsent_bytes_ += hits_.size();
-    if (next_.size() + hits_.size() > kMessageBytes) CloseMessage();
-    next_.Splice(hits_);
-    for (const OtherHit& hit : other_hits_) AppendHit(hit);
+    answers_.Add(hits_);
   }
-  other_hits_.clear();
   // What has to be computed is begun only then.
   if (!calls_.empty()) Advance();
 }
@@ -387,57 +352,15 @@ void PipelineStream::AnswerNow(uint64_t id, const Outcome& outcome) {
   Append(id, outcome);
 }
 
-void PipelineStream::AppendHit(const OtherHit& hit) {
-  if (hit.answer->code() == absl::StatusCode::kOk) {
-    Append(hit.id, Outcome{hit.answer, CacheStatus::kHit, hit.age});
-  } else {
-    Append(hit.id, Outcome{hit.answer->status(), CacheStatus::kHit, hit.age});
-  }
-}
-
 void PipelineStream::Append(uint64_t id, const Outcome& outcome) {
-  const bool from_memory =
-      outcome.status == CacheStatus::kHit || outcome.status == CacheStatus::kStale;
-  pipeline::Answer answer{.id = id};
-  // Of an error it is told only when it comes from memory, as with a unary call.
-  if (outcome.answer.ok() || from_memory) answer.cache = Numbered(outcome.status);
-  if (from_memory) answer.age_seconds = Seconds(outcome.age);
-  if (outcome.answer.ok()) return Append(answer, (*outcome.answer)->metadata(), *outcome.answer);
-  const grpc::Status status = ToGrpcStatus(outcome.answer.status());
-  const std::string message = AsUtf8(status.error_message());
-  const std::string details = status.error_details();
-  answer.failed = true;
-  answer.error = {.code = status.error_code(),
-                  .message = message,
-                  .details = details,
-                  .memo_error = MemoErrorWord(outcome.answer.status())};
-  Append(answer, TrailersOf(outcome.answer.status()), {});
-}
-
-void PipelineStream::Append(pipeline::Answer answer, const Metadata& metadata,
-                            const Answer::Ref& response) {
-  if (gone_) return;
-  if (response) answer.response = response->bytes();
-  const size_t size = answer.response.size();
-  if (next_.size() + size > kMessageBytes) CloseMessage();
-  const size_t before = next_.size();
-  if (size < kLargeBytes) {
-    next_.Add(answer, metadata);
-  } else {
-    next_.Add(answer, metadata, ToSlice(response));
-  }
-  unsent_bytes_ += next_.size() - before;
-}
-
-void PipelineStream::CloseMessage() {
-  if (!next_.empty()) full_.push_back(next_.Take());
+  if (!gone_) answers_.Add(id, outcome);
 }
 
 // The stream
 
 bool PipelineStream::HasRoom() const {
   return static_cast<int64_t>(waiting_.size()) < env_.max_calls &&
-         static_cast<int64_t>(unsent_bytes_) < env_.max_unsent_bytes;
+         answers_.unsent_bytes() < env_.max_unsent_bytes;
 }
 
 void PipelineStream::End(const absl::Status& status) {
@@ -454,10 +377,7 @@ void PipelineStream::Advance() {
   {
     MutexLock lock(mutex_);
     if (writing_.under_way() || finished_) return;
-    if (full_.empty()) CloseMessage();
-    if (!full_.empty() && !gone_) {
-      response_ = std::move(full_.front());
-      full_.pop_front();
+    if (!gone_ && answers_.TakeMessage(response_)) {
       writing_.Begin(response_.Length());
     } else if (working_ || !waiting_.empty()) {
       return;

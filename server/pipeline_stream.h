@@ -11,7 +11,6 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +20,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "memo/pipeline_codec.h"
 #include "memod/cache/mutex.h"
+#include "memod/server/pipeline_answers.h"
 #include "memod/server/pipeline_service.h"
 
 namespace memod {
@@ -62,13 +62,6 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     std::string unknown{};        // the name, if there is no such method; empty: not bound
   };
 
-  // A hit that takes more than copying its bytes.
-  struct OtherHit {
-    uint64_t id;
-    Answer::Ref answer;
-    Duration age;
-  };
-
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -92,14 +85,7 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void Cancel(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
   void LeaveAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Into the next message.
   void Append(uint64_t id, const Outcome& outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AppendHit(const OtherHit& hit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // `response` null: there is none.
-  void Append(pipeline::Answer answer, const Metadata& metadata, const Answer::Ref& response)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What is in it is sent, and the next one begins.
-  void CloseMessage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AnswerNow(uint64_t id, const Outcome& outcome) ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -121,10 +107,9 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::vector<Bound> methods_;             // by number
   std::vector<MemoCache::Sought> sought_;  // of some of the message's calls, those that may be hits
   std::vector<pipeline::Call> seekers_;    // whose those are
-  pipeline::MessageWriter hits_;           // their answers
-  std::vector<OtherHit> other_hits_;
-  std::vector<pipeline::Call> calls_;  // those that are not
-  size_t begun_ = 0;                   // of calls_
+  PipelineAnswers::Hits hits_;             // their answers
+  std::vector<pipeline::Call> calls_;      // those that are not
+  size_t begun_ = 0;                       // of calls_
 
   mutable Mutex mutex_;
   bool has_message_ ABSL_GUARDED_BY(mutex_) = false;  // that is not worked off yet
@@ -135,10 +120,7 @@ class PipelineStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, std::shared_ptr<WaitingCall>> waiting_ ABSL_GUARDED_BY(mutex_);
-  // Answers to be sent: messages that are full, and the next.
-  std::deque<grpc::ByteBuffer> full_ ABSL_GUARDED_BY(mutex_);
-  pipeline::MessageWriter next_ ABSL_GUARDED_BY(mutex_);
-  size_t unsent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of both, and of the one being written
+  PipelineAnswers answers_ ABSL_GUARDED_BY(mutex_);
   WriteLooks writing_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 

@@ -2,14 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -23,9 +17,9 @@
 #include "memod/server/admission.h"
 #include "memod/server/call_service.h"
 #include "memod/server/compute_pool.h"
-#include "memod/server/config_values.h"
 #include "memod/server/dispatcher.h"
 #include "memod/server/gauges.h"
+#include "memod/server/grpc_listener.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/lease_clock.h"
 #include "memod/server/logging.h"
@@ -52,8 +46,6 @@ namespace {
 constexpr int64_t kMessageSlack = 64 << 10;
 // The same for metadata, beside which gRPC counts what it sends of its own.
 constexpr int64_t kMetadataSlack = 16 << 10;
-// A connection without any call is ended after this.
-constexpr Duration kMaxIdle = std::chrono::minutes(5);
 constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
                                        "grpc.reflection.v1alpha.ServerReflection"};
 // A server that drains serves on until nobody has called for this long: clients that are told move
@@ -62,91 +54,15 @@ constexpr Duration kMoveTime = std::chrono::seconds(1);
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
 
-int Milliseconds(Duration d) {
-  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
-}
-
 int64_t MaxMessageBytes(const Config& config) {
   const int64_t most = std::max(config.server.max_request_bytes, config.session.max_state_bytes);
   return std::min<int64_t>(most + kMessageSlack, INT_MAX);
-}
-
-void SetCommonOptions(const Config& config, grpc::ServerBuilder& builder) {
-  // Two servers must not share a port silently.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A silent client with a call, as a session's stream is one, is found after keepalive_time +
-  // keepalive_timeout. One without is not asked: gRPC's clients in Python and other languages answer
-  // no ping while they have none, and their next call would fail on the connection that was ended for
-  // it. Such a connection is ended politely (GOAWAY), which costs no call.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                             Milliseconds(config.server.keepalive_time));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             Milliseconds(config.server.keepalive_timeout));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(kMaxIdle));
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Clients ping as often as they like. Else one that does so without a call, every two hours at
-  // most by gRPC's rule for the above, would lose its connection, and all its sessions with it.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-  // Which nobody can ask: what it would count costs each call.
-  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
-  // A small compressed message can hold a huge one. With decompression off and identity the only
-  // encoding, callers get a clean UNIMPLEMENTED.
-  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-}
-
-// Whether somebody listens on a unix socket, whose file gRPC would silently put its own in place
-// of.
-bool IsTakenSocket(const std::string& address) {
-  constexpr std::string_view kUnix = "unix:";
-  sockaddr_un name{};
-  if (!address.starts_with(kUnix)) return false;
-  if (address.size() - kUnix.size() >= sizeof(name.sun_path)) return false;
-  name.sun_family = AF_UNIX;
-  address.copy(name.sun_path, sizeof(name.sun_path) - 1, kUnix.size());
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool taken = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
-  close(fd);
-  return taken;
-}
-
-// Why an address cannot be listened on, which gRPC does not tell: asks the system the same.
-std::string ListenError(const std::string& address) {
-  if (IsTakenSocket(address)) return absl::StrCat(": ", std::strerror(EADDRINUSE));
-  const std::optional<HostPort> parsed = ParseHostPort(address);
-  if (!parsed) return "";
-  const std::string port = absl::StrCat(parsed->port);
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  if (const int error = getaddrinfo(parsed->host.c_str(), port.c_str(), &hints, &found);
-      error != 0) {
-    return absl::StrCat(": ", gai_strerror(error));
-  }
-  const int fd = socket(found->ai_family, SOCK_STREAM, 0);
-  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
-  std::string error = bound ? "" : absl::StrCat(": ", std::strerror(errno));
-  close(fd);
-  freeaddrinfo(found);
-  return error;
-}
-
-// Null `tls`: plaintext.
-std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const std::unique_ptr<ListenerTls>& tls) {
-  return tls == nullptr ? grpc::InsecureServerCredentials() : tls->credentials();
 }
 
 std::optional<MemorySource> MakeMemorySource(const Config& config, Server::UsedMemory used) {
   auto source = SystemMemory(config.server.max_memory);
   if (source && used) source->used = std::move(used);
   return source;
-}
-
-absl::Status CannotListen(const std::string& key, const std::string& address) {
-  return absl::UnavailableError(
-      absl::StrCat(key, ": cannot listen on ", address, ListenError(address)));
 }
 
 std::vector<std::string> AdminServices() {
@@ -337,23 +253,21 @@ void Server::Parts::AddUpstreams(const std::vector<FinalPolicy>& policies,
 }
 
 absl::Status Server::Parts::StartData() {
-  if (IsTakenSocket(config.server.listen))
-    return CannotListen("server.listen", config.server.listen);
   grpc::ServerBuilder builder;
-  SetCommonOptions(config, builder);
   builder.SetMaxReceiveMessageSize(static_cast<int>(MaxMessageBytes(config)));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
                              static_cast<int>(config.server.max_metadata_bytes + kMetadataSlack));
-  builder.AddListeningPort(config.server.listen, CredentialsOf(tls), &port);
   for (const auto& service : call_services) builder.RegisterService(service.get());
   builder.RegisterService(&session_service);
   builder.RegisterService(&pipeline);
   for (const auto& service : data_reflection) builder.RegisterService(service.get());
   builder.RegisterCallbackGenericService(&proxy);
   grpc::EnableDefaultHealthCheckService(true);
-  data_server = builder.BuildAndStart();
-  if (data_server == nullptr) return CannotListen("server.listen", config.server.listen);
-  if (config.server.listen.starts_with("unix:")) port = 0;  // gRPC says 1
+  auto listener =
+      Listen(builder, {"server.listen", config.server.listen, tls.get()}, config.server);
+  if (!listener.ok()) return listener.status();
+  data_server = std::move(listener->server);
+  port = listener->port;
   // Named, so that the linker keeps what describes these services to reflection.
   grpc::health::v1::HealthCheckRequest::descriptor();
   memo::v1::CallRequest::descriptor();
@@ -364,16 +278,15 @@ absl::Status Server::Parts::StartData() {
 }
 
 absl::Status Server::Parts::StartAdmin() {
-  if (IsTakenSocket(config.admin.listen)) return CannotListen("admin.listen", config.admin.listen);
   grpc::ServerBuilder builder;
-  SetCommonOptions(config, builder);
-  builder.AddListeningPort(config.admin.listen, CredentialsOf(admin_tls), &admin_port);
   builder.RegisterService(&admin_service);
   for (const auto& service : admin_reflection) builder.RegisterService(service.get());
   grpc::EnableDefaultHealthCheckService(false);
-  admin_server = builder.BuildAndStart();
-  if (admin_server == nullptr) return CannotListen("admin.listen", config.admin.listen);
-  if (config.admin.listen.starts_with("unix:")) admin_port = 0;
+  auto listener =
+      Listen(builder, {"admin.listen", config.admin.listen, admin_tls.get()}, config.server);
+  if (!listener.ok()) return listener.status();
+  admin_server = std::move(listener->server);
+  admin_port = listener->port;
   if (config.admin.http.empty()) return absl::OkStatus();
   auto started =
       AdminHttp::Start(config.admin.http, admin_tls.get(), admin, [this] { return ready.load(); });

@@ -27,7 +27,7 @@ SERVER_LAYERS = [
     {"memod"},
     {"main"},
     {"server"},
-    {"call_service", "pipeline_service", "pipeline_stream", "session_service", "session_stream", "admin_service", "admin_http", "gauges"},
+    {"call_service", "pipeline_answers", "pipeline_service", "pipeline_stream", "session_service", "session_stream", "admin_service", "admin_http", "gauges"},
     {"metrics"},
     {"admin", "cache_report", "calls_in_flight"},
     {"hosted_class", "call_context", "compute_pool"},
@@ -36,7 +36,8 @@ SERVER_LAYERS = [
 ]
 NO_GRPCPP = ("dispatcher", "method_table", "hosted_class", "call_context", "compute_pool", "config", "logging",
              "call_key", "message_key", "message_text", "policy_check", "method_policies", "suggestion", "incarnator",
-             "explain_key", "tls_files", "read_file", "config_listeners")
+             "explain_key", "tls_files", "read_file", "config_listeners",
+             "config_keys", "config_kinds", "config_sections", "config_toml")
 
 
 def sources(folder):
