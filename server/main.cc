@@ -4,6 +4,7 @@
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <map>
 #include <semaphore>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -48,8 +50,7 @@ int Fail(int code, const absl::Status& status) {
   return code;
 }
 
-// Every connection is a file: the default of 1024 is soon used up, and what runs out of files once
-// never gets its port back (CVE-2023-4785, not fixed in gRPC 1.51).
+// Every connection is a file, and the default of 1024 is soon used up.
 void RaiseFileLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -57,12 +58,19 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Where gRPC could not accept a connection, as when files have run out, it never takes another one on
+// that port (CVE-2023-4785, not fixed in gRPC 1.51): memod then stops, as a failure, so that its clients
+// go elsewhere and whoever supervises it starts it anew.
+std::atomic<bool> port_lost = false;
+
 // What gRPC has to say becomes lines of our log.
 void LogFromGrpc(gpr_log_func_args* args) {
   const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR  ? LogLevel::warn
                          : args->severity == GPR_LOG_SEVERITY_INFO ? LogLevel::info
                                                                    : LogLevel::debug;
   Log(level, args->message, {{"from", "grpc"}});
+  const bool not_accepted = std::string_view(args->message).starts_with("Failed accept4");
+  if (not_accepted && !port_lost.exchange(true)) kill(getpid(), SIGTERM);
 }
 
 // The same for protobuf, which complains of clients' messages: they are told it in an answer.
@@ -101,7 +109,7 @@ void StartWatchdog(Duration limit) {
       logged.release();
     }).detach();
     [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
-    std::_Exit(kOk);
+    std::_Exit(port_lost ? kFailed : kOk);
   }).detach();
 }
 
@@ -121,7 +129,11 @@ class StopSignal {
       int signal = 0;
       sigwait(&signals, &signal);
       StartWatchdog(starting_ ? kGrace : drain_timeout + kGrace);
-      Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+      if (port_lost) {
+        Log(LogLevel::err, "stopping, since a port takes no connections any more (see ulimit -n)");
+      } else {
+        Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+      }
       if (starting_) std::_Exit(kOk);
       come_.release();
     }).detach();
@@ -155,7 +167,7 @@ int Serve(const Config& config, const Registry& registry) {
   (*server)->Drain();
   server->reset();
   Log(LogLevel::info, "stopped");
-  return kOk;
+  return port_lost ? kFailed : kOk;
 }
 
 }  // namespace
