@@ -21,7 +21,7 @@ POLICY = """max_entries max_entries_total max_entry_bytes ttl compute_timeout co
 GAUGES = """sessions instances flights entries bytes holders leases incarnations waiters timers
     reactors queued unsent_bytes builds calls""".split()
 RECEIPT = ["entries", "bytes", "compute_seconds"]
-SESSION = "session_id state_type peer age total sharing holders leased".split()
+SESSION = "session_id state_type peer age total sharing holders leased resumable".split()
 CALL = "answer memo_cache memo_age seconds status message memo_error".split()
 TOP_ROW = """calls_per_second hits_per_second computations_per_second hit_ratio mean_compute_seconds
     info""".split()
