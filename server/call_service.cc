@@ -107,6 +107,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
       context_->AddInitialMetadata(name, value);
     }
     const grpc::Slice slice = ToSlice(*outcome.answer);
+    calls_->unsent().Add(unsent_, *context_, slice.size());
     ByteBuffer(&slice, 1).Swap(&bytes_);
     Finish(grpc::Status());
   }
@@ -155,6 +156,7 @@ class PendingCall final : public grpc::ServerUnaryReactor, public Waiter {
   CallsInFlight* calls_ = nullptr;
   grpc::CallbackServerContext* context_ = nullptr;
   mutable ByteBuffer bytes_;
+  UnsentAnswer unsent_;
   std::shared_ptr<Flight> flight_;  // of a call that waits, or has waited
   Admission::Place place_;          // while it does
 };

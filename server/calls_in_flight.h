@@ -3,23 +3,25 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <condition_variable>
-#include <cstddef>
 #include <cstdint>
 
 #include "absl/base/thread_annotations.h"
 #include "memod/cache/mutex.h"
 #include "memod/cache/time.h"
+#include "memod/server/stripes.h"
+#include "memod/server/unsent_answers.h"
 
 namespace memod {
 
 class CallsInFlight {
  public:
-  void Enter() { MyStripe().entered.fetch_add(1); }
+  explicit CallsInFlight(bool watch_answers) : unsent_(watch_answers) {}
+
+  void Enter() { stripes_.Mine().entered.fetch_add(1); }
   void Leave() {
-    MyStripe().left.fetch_add(1);
+    stripes_.Mine().left.fetch_add(1);
     if (!awaited_.load() || count() > 0) return;
     {
       MutexLock lock(mutex_);
@@ -34,6 +36,9 @@ class CallsInFlight {
     Enter();
     EndSilent();
   }
+
+  // Unary answers on their way, also to calls that are not counted here.
+  UnsentAnswers& unsent() { return unsent_; }
 
   // Exact at some moment within this call if it is 0, otherwise at most too high.
   int64_t count() const {
@@ -66,17 +71,12 @@ class CallsInFlight {
   }
 
  private:
-  // So that threads do not write the same cache line with each call.
   struct alignas(64) Stripe {
     std::atomic<int64_t> entered{0}, left{0};
   };
-  Stripe& MyStripe() {
-    static std::atomic<size_t> threads{0};
-    thread_local const size_t mine = threads.fetch_add(1);
-    return stripes_[mine % stripes_.size()];
-  }
 
-  std::array<Stripe, 16> stripes_;
+  Stripes<Stripe> stripes_;
+  UnsentAnswers unsent_;
   std::atomic<int64_t> silent_{0};
   std::atomic<bool> awaited_{false};
   Mutex mutex_;

@@ -142,7 +142,7 @@ const std::vector<Key<Config>>& ServerKeys() {
       ServerKey("server.keepalive_timeout", &C::server, &C::Server::keepalive_timeout, Keepalive(),
                 "3s", "close the sessions of a client that leaves a ping unanswered this long"),
       ServerKey("server.write_timeout", &C::server, &C::Server::write_timeout, Drain(), "30s",
-                "cut a stream whose client reads nothing for this long; 0s: never"),
+                "cut a call whose client reads nothing of it for this long; 0s: never"),
       ServerKey("server.drain_timeout", &C::server, &C::Server::drain_timeout, Drain(), "10s",
                 "wait this long for running calls when stopping"),
       ServerKey("admin.listen", &C::admin, &C::Admin::listen, Listen(), "127.0.0.1:7071",

@@ -128,7 +128,8 @@ struct Server::Parts {
                        .max_metadata_bytes = config.server.max_metadata_bytes}};
   Dispatcher dispatcher{sessions, methods, timeouts, admission};
 
-  CallService::Shared calls{dispatcher, admission, config.server.max_request_bytes};
+  CallService::Shared calls{dispatcher, admission, config.server.max_request_bytes,
+                            CallsInFlight(config.server.write_timeout > Duration::zero())};
   std::vector<std::unique_ptr<CallService>> call_services;
   PipelineService pipeline{{.dispatcher = dispatcher,
                             .admission = admission,
@@ -147,7 +148,8 @@ struct Server::Parts {
        {sessions, config.session.resume_window, config.session.heartbeat_timeout},
        config.session.max_ttl,
        admission,
-       memory}};
+       memory,
+       calls.calls.unsent()}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
@@ -178,13 +180,18 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> admin_server;
   std::unique_ptr<AdminHttp> http;
   // In front of the services that it looks at.
-  WriteClock write_clock{config.server.write_timeout, [this] {
-                           std::vector<StalledCall> stalled = session_service.Stalled();
+  WriteClock write_clock{config.server.write_timeout,
+                         [this] {
+                           std::vector<StalledCall> stalled = calls.calls.unsent().Stalled();
+                           for (StalledCall& call : session_service.Stalled()) {
+                             stalled.push_back(std::move(call));
+                           }
                            for (StalledCall& call : pipeline.Stalled()) {
                              stalled.push_back(std::move(call));
                            }
                            return stalled;
-                         }};
+                         },
+                         context.reaper};
 };
 
 absl::Status Server::Parts::ReadTls() {

@@ -28,11 +28,27 @@ absl::Status Draining() {
                    "the server is about to stop: open the session elsewhere");
 }
 
-ServerUnaryReactor* Reply(CallbackServerContext* context, const absl::Status& status) {
-  ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status, *context));
-  return reactor;
-}
+// A unary call. Deletes itself when it is done.
+class UnaryReply final : public ServerUnaryReactor {
+ public:
+  UnaryReply(UnsentAnswers& unsent, CallbackServerContext& context)
+      : unsent_(unsent), context_(context) {}
+
+  // Once. With its response, unless it is an error.
+  void Answer(const absl::Status& status) {
+    if (status.ok()) unsent_.Add(answer_, context_, /*bytes=*/0);  // responses are small
+    Finish(ToGrpcStatus(status, context_));
+  }
+
+ private:
+  void OnDone() override { delete this; }
+  // It waits for nothing, so it needs no thread of its own.
+  bool InternalInlineable() override { return true; }
+
+  UnsentAnswers& unsent_;
+  CallbackServerContext& context_;
+  UnsentAnswer answer_;
+};
 
 // gRPC keeps a request until its call is done, a session's all its life, and a state may be large.
 template <typename Request>
@@ -126,6 +142,13 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
   streams_.erase(stream);
 }
 
+ServerUnaryReactor* SessionService::Reply(CallbackServerContext* context,
+                                          const absl::Status& status) const {
+  auto* const reply = new UnaryReply(env_.unsent, *context);
+  reply->Answer(status);
+  return reply;
+}
+
 absl::Status SessionService::CheckRoom(const CallbackServerContext& context) const {
   absl::Status status = env_.memory.Check(MemoryPressure::Step::kNoSessions);
   if (!status.ok()) return status;
@@ -181,7 +204,7 @@ ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
   const absl::Status status = draining() ? Draining() : CheckRoom(*context);
   const auto ttl = status.ok() ? TtlOf(*request, env_.max_ttl) : status;
   if (!ttl.ok()) return Reply(context, ttl.status());
-  ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto* const reply = new UnaryReply(env_.unsent, *context);
   auto lease = [=, this, ttl = *ttl](absl::StatusOr<Origin> origin) {
     const auto leased = [&]() -> absl::Status {
       if (!origin.ok()) return origin.status();
@@ -191,12 +214,12 @@ ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
       response->set_session_id((*session)->id());
       return env_.sessions.Lease(**session, ttl, Clock::now());
     };
-    reactor->Finish(ToGrpcStatus(leased(), *context));
+    reply->Answer(leased());
   };
   env_.incarnator.Make(
       TakeState(request), Select(context->client_metadata(), env_.captured),
       {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(lease)});
-  return reactor;
+  return reply;
 }
 
 ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
@@ -228,7 +251,7 @@ ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
   if (!session.ok()) return Reply(context, session.status());
   const auto incarnation = (*session)->incarnation();
   if (incarnation == nullptr) return Reply(context, SessionNotFound());
-  ServerUnaryReactor* reactor = context->DefaultReactor();
+  auto* const reply = new UnaryReply(env_.unsent, *context);
   auto swap = [=, this, session = *session](absl::StatusOr<Origin> origin) {
     absl::Status status = origin.status();
     if (status.ok()) {
@@ -236,12 +259,12 @@ ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
       status = receipt.status();
       if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
     }
-    reactor->Finish(ToGrpcStatus(status, *context));
+    reply->Answer(status);
   };
   env_.incarnator.Make(
       TakeState(request), incarnation->self->metadata,
       {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(swap)});
-  return reactor;
+  return reply;
 }
 
 ServerUnaryReactor* SessionService::CloseSession(CallbackServerContext* context,

@@ -14,6 +14,7 @@
 #include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
+#include "memod/server/unsent_answers.h"
 
 namespace memod {
 
@@ -29,6 +30,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     Duration max_ttl;
     const Admission& admission;
     const MemoryPressure& memory;
+    UnsentAnswers& unsent;  // its unary answers
   };
 
   explicit SessionService(Environment environment) : env_(std::move(environment)) {}
@@ -82,6 +84,8 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<HolderStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  grpc::ServerUnaryReactor* Reply(grpc::CallbackServerContext* context,
+                                  const absl::Status& status) const;
   // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
   absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;
   // The session that the call's metadata names.

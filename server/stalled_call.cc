@@ -1,21 +1,28 @@
 #include "memod/server/stalled_call.h"
 
 #include <grpc/grpc.h>
+#include <grpc/support/alloc.h>
 
 #include <utility>
 
 namespace memod {
 
-StalledCall::StalledCall(grpc::CallbackServerContext& context)
-    : call_(context.c_call()), peer_(context.peer()) {
+StalledCall::StalledCall(grpc::CallbackServerContext& context) : call_(context.c_call()) {
   grpc_call_ref(call_);
 }
 
 StalledCall::StalledCall(StalledCall&& other) noexcept
-    : call_(std::exchange(other.call_, nullptr)), peer_(std::move(other.peer_)) {}
+    : call_(std::exchange(other.call_, nullptr)) {}
 
 StalledCall::~StalledCall() {
   if (call_ != nullptr) grpc_call_unref(call_);
+}
+
+std::string StalledCall::peer() const {
+  char* const peer = grpc_call_get_peer(call_);
+  std::string copy = peer;
+  gpr_free(peer);
+  return copy;
 }
 
 void StalledCall::Cut(const absl::Status& status) {

@@ -19,7 +19,7 @@ class StalledCall {
   StalledCall(StalledCall&& other) noexcept;
   StalledCall& operator=(StalledCall&&) = delete;
 
-  const std::string& peer() const { return peer_; }
+  std::string peer() const;
 
   // Ends it with this error, whatever was to be sent before it; its reactor sees that as it sees a
   // client that is gone. Not under a lock.
@@ -27,7 +27,6 @@ class StalledCall {
 
  private:
   grpc_call* call_;
-  std::string peer_;
 };
 
 }  // namespace memod

@@ -42,7 +42,10 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
     CopyInitialMetadata(context_, caller_);
     const absl::Status ended =
         upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
-    if (ended.ok()) CopyTrailers(context_, caller_);
+    if (ended.ok()) {
+      CopyTrailers(context_, caller_);
+      calls_.unsent().Add(unsent_, caller_, response_.Length());
+    }
     Finish(ToGrpcStatus(ended, caller_));
   }
 
@@ -58,6 +61,7 @@ class UnaryPass final : public grpc::ServerUnaryReactor {
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer& response_;
+  UnsentAnswer unsent_;
 };
 
 // The same where the method is not registered, so that its one message has to be asked for. A caller
@@ -96,6 +100,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
         upstream_.EndedUnary(status, context_.GetServerTrailingMetadata(), response_);
     if (!ended.ok()) return Finish(ToGrpcStatus(ended, caller_));
     CopyTrailers(context_, caller_);
+    calls_.unsent().Add(unsent_, caller_, response_.Length());
     StartWriteAndFinish(&response_, {}, grpc::Status::OK);
   }
 
@@ -111,6 +116,7 @@ class GenericUnaryPass final : public grpc::ServerGenericBidiReactor {
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
+  UnsentAnswer unsent_;
 };
 
 }  // namespace

@@ -2,14 +2,24 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "memod/server/logging.h"
 
 namespace memod {
+namespace {
 
-WriteClock::WriteClock(Duration timeout, Look look) : timeout_(timeout), look_(std::move(look)) {
+// What gRPC keeps of a call.
+constexpr int64_t kCallBytes = 16 << 10;
+
+}  // namespace
+
+WriteClock::WriteClock(Duration timeout, Look look, Reaper& reaper)
+    : timeout_(timeout), look_(std::move(look)), reaper_(reaper) {
   if (timeout > Duration::zero()) thread_ = std::thread([this] { Run(); });
 }
 
@@ -33,17 +43,26 @@ bool WriteClock::Rest() {
 }
 
 void WriteClock::Run() {
-  while (!Rest()) Cut(look_());
+  int64_t cut = 0;
+  while (!Rest()) {
+    reaper_.Reclaim(cut * kCallBytes);  // gRPC has let go of them by now
+    std::vector<StalledCall> stalled = look_();
+    Cut(stalled);
+    cut = static_cast<int64_t>(stalled.size());
+  }
 }
 
-void WriteClock::Cut(std::vector<StalledCall> stalled) const {
+void WriteClock::Cut(std::vector<StalledCall>& stalled) const {
   const absl::Status status = absl::DeadlineExceededError(
       absl::StrCat("the client has read nothing for ", ToSeconds(timeout_),
                    " s of what it was sent (server.write_timeout)"));
-  for (StalledCall& call : stalled) {
-    Log(LogLevel::warn, "client does not read: its stream is cut", {{"peer", call.peer()}});
-    call.Cut(status);
+  std::map<std::string, int64_t> calls;  // of each client
+  for (const StalledCall& call : stalled) ++calls[call.peer()];
+  for (const auto& [peer, count] : calls) {
+    Log(LogLevel::warn, "client does not read: its calls are cut",
+        {{"peer", peer}, {"calls", count}});
   }
+  for (StalledCall& call : stalled) call.Cut(status);
 }
 
 }  // namespace memod

@@ -1,7 +1,7 @@
-// Cuts streams off whose clients have stopped reading: a write that has not ended within
-// server.write_timeout, or much later if it is large.
+// Cuts off calls whose clients have stopped reading: a write of a stream, or the answer to a unary
+// call, that has not ended within server.write_timeout, or much later if it is large.
 //
-// Writes are not timed. A stream counts how often the clock has looked at the same one, so a write
+// Writes are not timed. It is counted how often the clock has looked at the same one, so a write
 // costs nothing for it, and a time in which the server did not run counts as one look.
 #pragma once
 
@@ -15,12 +15,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "memod/cache/mutex.h"
+#include "memod/cache/reaper.h"
 #include "memod/cache/time.h"
 #include "memod/server/stalled_call.h"
 
 namespace memod {
 
-// The write of a stream, if one is under way. Guarded by the stream's mutex.
+// The write of a call, if one is under way. Guarded by a mutex of the call's.
 class WriteLooks {
  public:
   // `bytes`: of what is written; who reads slowly is to have the time.
@@ -56,21 +57,23 @@ std::vector<StalledCall> StalledOf(const Streams& streams) {
 
 class WriteClock {
  public:
-  // Looks at every stream once and returns those that are stalled.
+  // Looks at every call once and returns those that are stalled.
   using Look = std::function<std::vector<StalledCall>()>;
 
   // A write is cut when it has taken `timeout`, or a quarter longer. 0: none ever is.
-  WriteClock(Duration timeout, Look look);
+  // `reaper` outlives this: their memory goes back to the system.
+  WriteClock(Duration timeout, Look look, Reaper& reaper);
   ~WriteClock();
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether it has stopped.
   bool Rest() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Cut(std::vector<StalledCall> stalled) const;
+  void Cut(std::vector<StalledCall>& stalled) const;
 
   const Duration timeout_;
   const Look look_;
+  Reaper& reaper_;
 
   Mutex mutex_;
   std::condition_variable_any stopped_;

@@ -3,7 +3,10 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
+#include <map>
 #include <memory>
 #include <semaphore>
 #include <string>
@@ -11,11 +14,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "memod/server/logging.h"
+#include "memod/server/unsent_answers.h"
 #include "memod/server/write_clock.h"
 #include "memod/tests/testing/holding.h"
 #include "memod/tests/testing/opening.h"
 #include "memod/tests/testing/raw_pipeline.h"
 #include "memod/tests/testing/server_test.h"
+#include "memod/tests/testing/stream_call.h"
+#include "memod/tests/testing/upstream_test.h"
 
 namespace memod {
 namespace {
@@ -27,6 +33,34 @@ constexpr Duration kTimeout = milliseconds(500);
 constexpr char kCut[] =
     "the client has read nothing for 0.5 s of what it was sent (server.write_timeout)";
 
+// A connection of its own, to which nothing is sent ahead of reading but five bytes of a stream.
+std::shared_ptr<grpc::Channel> Narrow(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 5);
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// A unary call whose answer is read when the test says so.
+class UnreadCall : public StreamCall {
+ public:
+  UnreadCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+             const std::string& key, const std::multimap<std::string, std::string>& metadata = {})
+      : StreamCall(channel, method, {.metadata = metadata}) {
+    EXPECT_TRUE(Write(Request(key)));
+    HalfClose();
+  }
+};
+
+// Reads what was on its way, and why no more comes.
+void ExpectCut(StreamCall& call) {
+  EXPECT_EQ(call.Read(), std::nullopt);
+  const grpc::Status status = call.Finish().status;
+  EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(), kCut);
+}
+
 class SlowReaderTest : public ServerTest {
  protected:
   void ServeWith(Duration write_timeout, Duration resume_window = Duration::zero()) {
@@ -34,17 +68,16 @@ class SlowReaderTest : public ServerTest {
     options.config.server.write_timeout = write_timeout;
     options.config.session.resume_window = resume_window;
     Serve(options);
-    // A connection of its own, to which nothing is sent ahead of reading but these bytes of a stream.
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 5);
-    narrow = grpc::CreateCustomChannel(target(), grpc::InsecureChannelCredentials(), arguments);
+    narrow = Narrow(target());
     slow_sessions = memo::v1::SessionService::NewStub(narrow);
     lab.On("large", [](Computing&) { return std::string(200'000, 'x'); });
   }
   testing::AssertionResult UnsentSoon(bool any) {
     return Soon([this] { return Gauges().unsent_bytes() > 0; }, any);
+  }
+
+  static std::multimap<std::string, std::string> Handle(const SessionHandle& session) {
+    return {{"memo-session", session.handle()}};
   }
 
   std::shared_ptr<grpc::Channel> narrow;
@@ -105,7 +138,7 @@ TEST_F(SlowReaderTest, SessionWhoseOpeningNobodyReadsIsClosed) {
   EXPECT_TRUE(AliveSoon("nothing"));
   const std::string log = testing::internal::GetCapturedStderr();
   InitLogging(LogLevel::off, LogFormat::kText);
-  EXPECT_THAT(log, testing::HasSubstr("client does not read: its stream is cut peer=ipv4:"));
+  EXPECT_THAT(log, testing::HasSubstr("client does not read: its calls are cut peer=ipv4:"));
   EXPECT_EQ(opening.Wait().error_code(), StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(opening.Wait().error_message(), kCut);
 }
@@ -145,7 +178,105 @@ TEST_F(SlowReaderTest, SessionThatIsCutWaitsForItsClientWithinTheResumeWindow) {
   EXPECT_TRUE(again.Wait().ok());
 }
 
+// Unary calls.
+
+TEST_F(SlowReaderTest, UnaryAnswersAreCutWithoutALineOfTheLogForEach) {
+  constexpr int kCalls = 200;
+  ServeWith(kTimeout);
+  const SessionHandle session = Open("a");
+  EXPECT_EQ(Get(session, "x"), "miss a:x");
+  InitLogging(LogLevel::warn, LogFormat::kText);
+  testing::internal::CaptureStderr();
+  const Time begin = Clock::now();
+  std::deque<UnreadCall> calls;
+  for (int i = 0; i < kCalls; ++i) {
+    calls.emplace_back(narrow, kCompute, "x", Handle(session));
+  }
+  EXPECT_TRUE(Soon([&] { return CacheInfoOf(session, kCompute).hits(); }, kCalls));
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 1)) << "the session's stream";
+  EXPECT_GE(Clock::now() - begin, kTimeout);
+  const std::string log = testing::internal::GetCapturedStderr();
+  InitLogging(LogLevel::off, LogFormat::kText);
+  EXPECT_THAT(log, testing::HasSubstr("client does not read: its calls are cut peer=ipv4:"));
+  // One, if it did not look while they came in.
+  EXPECT_LT(std::count(log.begin(), log.end(), '\n'), kCalls / 4) << log;
+  for (UnreadCall& call : calls) ExpectCut(call);
+  EXPECT_EQ(Get(session, "x"), "hit a:x") << "the session does not end with a call";
+}
+
+TEST_F(SlowReaderTest, AnswersAboutASessionAreCut) {
+  ServeWith(kTimeout);
+  const SessionHandle session = Open("a");
+  UnreadCall about(narrow, "/memo.v1.SessionService/GetCacheInfo", kCompute, Handle(session));
+  // That one is in no gauge; this one is, and was made later.
+  UnreadCall call(narrow, kCompute, "x", Handle(session));
+  EXPECT_TRUE(Soon([&] { return CacheInfoOf(session, kCompute).computations(); }, 1));
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 1)) << "the session's stream";
+  ExpectCut(about);
+  ExpectCut(call);
+}
+
+TEST_F(SlowReaderTest, LargeUnaryAnswerHasMoreTime) {
+  ServeWith(kTimeout);
+  const SessionHandle session = Open("a");
+  lab.On("very large", [](Computing&) { return std::string(4'000'000, 'x'); });
+  UnreadCall large(narrow, kCompute, "very large", Handle(session));
+  UnreadCall small(narrow, kCompute, "x", Handle(session));
+  EXPECT_TRUE(Soon([&] { return CacheInfoOf(session, kCompute).computations(); }, 2));
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 2)) << "the session's stream, and one";
+  ExpectCut(small);
+  EXPECT_GT(large.Read().value_or("").size(), 4'000'000);
+  EXPECT_TRUE(large.Finish().status.ok());
+}
+
+TEST_F(SlowReaderTest, UnaryAnswersThatAreReadLateAreNotCut) {
+  constexpr Duration kLong = 4 * kTimeout;
+  ServeWith(kLong);
+  const SessionHandle session = Open("a");
+  EXPECT_EQ(Get(session, "x"), "miss a:x");
+  // Long enough for several times the timeout, had they been one answer.
+  for (const Time begin = Clock::now(); Clock::now() - begin < 2 * kLong;) {
+    std::deque<UnreadCall> calls;
+    for (int i = 0; i < 10; ++i) calls.emplace_back(narrow, kCompute, "x", Handle(session));
+    for (const Time sent = Clock::now(); Clock::now() - sent < kLong / 4;) {
+      EXPECT_EQ(Get(session, "x"), "hit a:x") << "others do not wait for these";
+    }
+    for (UnreadCall& call : calls) {
+      EXPECT_TRUE(call.Read().has_value());
+      EXPECT_TRUE(call.Finish().status.ok());
+    }
+  }
+}
+
+class SlowReaderOfUpstreamTest : public UpstreamTest {
+ protected:
+  static ServeOptions Options() {
+    ServeOptions options;
+    options.config.server.write_timeout = kTimeout;
+    return options;
+  }
+};
+
+TEST_F(SlowReaderOfUpstreamTest, AnswersToUnaryCallsThatPassAreCut) {
+  ServeBefore({Remote()}, Options());
+  const auto narrow = Narrow(target());
+  UnreadCall registered(narrow, kRemote, "x");
+  UnreadCall unregistered(narrow, kKnown, "x");
+  EXPECT_TRUE(Soon([this] { return upstream.calls(kRemote) + upstream.calls(kKnown); }, 2));
+  EXPECT_TRUE(AliveSoon("nothing"));
+  ExpectCut(registered);
+  ExpectCut(unregistered);
+}
+
 // What the clock sees.
+
+TEST(UnsentAnswersTest, AreNotKeptWhenNobodyWatches) {
+  UnsentAnswers unsent(false);
+  grpc::CallbackServerContext context;
+  UnsentAnswer answer;
+  unsent.Add(answer, context, 0);
+  for (int look = 0; look < 2 * WriteLooks::kMost; ++look) EXPECT_TRUE(unsent.Stalled().empty());
+}
 
 TEST(WriteLooksTest, OnlyTheSameWriteIsTooLong) {
   WriteLooks write;
@@ -172,17 +303,24 @@ TEST(WriteLooksTest, LargeOneHasMoreTime) {
 }
 
 TEST(WriteClockTest, WithoutATimeoutItDoesNotLook) {
+  Reaper reaper;
   std::atomic<int> looks = 0;
   std::counting_semaphore looks_of_another(0);
-  const WriteClock clock(Duration::zero(), [&] {
-    ++looks;
-    return std::vector<StalledCall>();
-  });
+  const WriteClock clock(
+      Duration::zero(),
+      [&] {
+        ++looks;
+        return std::vector<StalledCall>();
+      },
+      reaper);
   // One with a timeout shows that there was time enough.
-  const WriteClock another(milliseconds(1), [&] {
-    looks_of_another.release();
-    return std::vector<StalledCall>();
-  });
+  const WriteClock another(
+      milliseconds(1),
+      [&] {
+        looks_of_another.release();
+        return std::vector<StalledCall>();
+      },
+      reaper);
   for (int i = 0; i < 20; ++i) looks_of_another.acquire();
   EXPECT_EQ(looks, 0);
 }

@@ -1,0 +1,36 @@
+#include "memod/server/unsent_answers.h"
+
+namespace memod {
+
+void UnsentAnswers::Add(UnsentAnswer& answer, grpc::CallbackServerContext& context, size_t bytes) {
+  if (!watched_) return;
+  Stripe& stripe = stripes_.Mine();
+  answer.stripe_ = &stripe;
+  answer.context_ = &context;
+  answer.sending_.Begin(bytes);
+  MutexLock lock(stripe.mutex);
+  answer.next_ = stripe.first;
+  if (stripe.first != nullptr) stripe.first->previous_ = &answer;
+  stripe.first = &answer;
+}
+
+std::vector<StalledCall> UnsentAnswers::Stalled() {
+  std::vector<StalledCall> stalled;
+  for (Stripe& stripe : stripes_) {
+    // Who leaves waits for this, so the calls are there.
+    MutexLock lock(stripe.mutex);
+    for (UnsentAnswer* answer = stripe.first; answer != nullptr; answer = answer->next_) {
+      if (answer->sending_.Look()) stalled.emplace_back(*answer->context_);
+    }
+  }
+  return stalled;
+}
+
+UnsentAnswer::~UnsentAnswer() {
+  if (stripe_ == nullptr) return;
+  MutexLock lock(stripe_->mutex);
+  (previous_ == nullptr ? stripe_->first : previous_->next_) = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+}
+
+}  // namespace memod
