@@ -30,7 +30,8 @@ class UnsentAnswers {
   // can hold back.
   void Add(UnsentAnswer& answer, grpc::CallbackServerContext& context, size_t bytes);
 
-  // Those whose clients do not read; by the WriteClock.
+  // Those whose clients do not read; by the WriteClock. Answers to one client may wait for one another,
+  // so each has the time of all that are on their way to it when the clock sees it first.
   std::vector<StalledCall> Stalled();
 
  private:
@@ -39,6 +40,9 @@ class UnsentAnswers {
     Mutex mutex;
     UnsentAnswer* first ABSL_GUARDED_BY(mutex) = nullptr;
   };
+
+  template <typename Visit>
+  void ForEach(const Visit& visit);
 
   const bool watched_;
   Stripes<Stripe> stripes_;
@@ -60,7 +64,8 @@ class UnsentAnswer {
   UnsentAnswer* previous_ = nullptr;
   UnsentAnswer* next_ = nullptr;
   grpc::CallbackServerContext* context_ = nullptr;
-  WriteLooks sending_;
+  size_t bytes_ = 0;
+  WriteLooks sending_;  // once the clock has seen it
 };
 
 }  // namespace memod

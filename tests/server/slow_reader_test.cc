@@ -216,17 +216,22 @@ TEST_F(SlowReaderTest, AnswersAboutASessionAreCut) {
   ExpectCut(call);
 }
 
-TEST_F(SlowReaderTest, LargeUnaryAnswerHasMoreTime) {
+TEST_F(SlowReaderTest, LargeUnaryAnswerHasMoreTimeAndSoHaveThoseBesideIt) {
   ServeWith(kTimeout);
   const SessionHandle session = Open("a");
   lab.On("very large", [](Computing&) { return std::string(4'000'000, 'x'); });
   UnreadCall large(narrow, kCompute, "very large", Handle(session));
-  UnreadCall small(narrow, kCompute, "x", Handle(session));
+  // They share a connection, where either may have to wait for the other.
+  UnreadCall beside(narrow, kCompute, "x", Handle(session));
   EXPECT_TRUE(Soon([&] { return CacheInfoOf(session, kCompute).computations(); }, 2));
-  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 2)) << "the session's stream, and one";
-  ExpectCut(small);
+  UnreadCall alone(Narrow(target()), kCompute, "x", Handle(session));
+  EXPECT_TRUE(Soon([&] { return CacheInfoOf(session, kCompute).hits(); }, 1));
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3)) << "the session's stream, and two";
+  ExpectCut(alone);
   EXPECT_GT(large.Read().value_or("").size(), 4'000'000);
   EXPECT_TRUE(large.Finish().status.ok());
+  EXPECT_TRUE(beside.Read().has_value());
+  EXPECT_TRUE(beside.Finish().status.ok());
 }
 
 TEST_F(SlowReaderTest, UnaryAnswersThatAreReadLateAreNotCut) {
