@@ -204,10 +204,17 @@ absl::Status SessionTable::Hold(Session& session, std::string name,
   {
     MutexLock lock(session.mutex_);
     if (session.Ended()) return SessionNotFound();
-    session.handed_over_ = true;
-    EndResumeWindow(session);  // whom it waited for is there
     const auto same = std::find_if(session.holds_.begin(), session.holds_.end(),
                                    [&](const auto& h) { return !name.empty() && h.name == name; });
+    const auto holders = static_cast<int64_t>(session.holds_.size());
+    if (same == session.holds_.end() && limits_.max_holders && holders >= *limits_.max_holders) {
+      return MemoError(
+          absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+          absl::StrCat("too many holders of the session: ", holders, " hold it, limit ",
+                       *limits_.max_holders, " (session.max_holders)"));
+    }
+    session.handed_over_ = true;
+    EndResumeWindow(session);  // whom it waited for is there
     if (same == session.holds_.end()) {
       session.holds_.push_back({std::move(name), holder.get(), holder});
       holders_.fetch_add(1, std::memory_order_relaxed);
