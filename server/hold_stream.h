@@ -22,7 +22,7 @@ class HoldStream final
   // `service` holds a reference to the stream until gRPC is done with it.
   HoldStream(const Environment& environment, SessionService& service,
              grpc::CallbackServerContext& context)
-      : HolderStream(environment, context), service_(service) {}
+      : HolderStream(environment, context, Handle::kKnown), service_(service) {}
 
   // Holds `session` once the client has said its name.
   void Start(std::shared_ptr<Session> session);
