@@ -90,23 +90,28 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
-// Ends the process after a while, whatever hangs. That may be whoever reads the log, so its last line is
-// given no more than a moment.
+// Ends the process, whatever hangs. That may be whoever reads the log, so its last line is given no more
+// than a moment.
+[[noreturn]] void Leave(int code, const char* last_line) {
+  auto& logged = *new std::binary_semaphore(0);
+  std::thread([&logged, last_line] {
+    Log(LogLevel::warn, last_line);
+    logged.release();
+  }).detach();
+  [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
+  std::_Exit(code);
+}
+
 void StartWatchdog(Duration limit) {
   std::thread([limit] {
     std::this_thread::sleep_for(limit);
-    static std::binary_semaphore& logged = *new std::binary_semaphore(0);
-    std::thread([] {
-      Log(LogLevel::warn, "not stopped in time, leaving without what still runs");
-      logged.release();
-    }).detach();
-    [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
-    std::_Exit(kOk);
+    Leave(kOk, "not stopped in time, leaving without what still runs");
   }).detach();
 }
 
 // The first SIGTERM or SIGINT. One that comes while the server is still starting, which may wait for
-// an upstream, ends the process at once: nothing is held for anybody yet.
+// an upstream, ends the process at once: nothing is held for anybody yet. So does a second one, of
+// whoever does not want to wait for the drain.
 class StopSignal {
  public:
   // Before the process has another thread, so that every thread leaves the signals to this one.
@@ -124,6 +129,8 @@ class StopSignal {
       Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       if (starting_) std::_Exit(kOk);
       come_.release();
+      sigwait(&signals, &signal);
+      Leave(kFailed, "second signal, leaving at once");
     }).detach();
   }
 

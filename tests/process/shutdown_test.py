@@ -86,6 +86,26 @@ class ShutdownTest(unittest.TestCase):
         self.assertEqual(next(session.stream).WhichOneof("event"), "draining")
         self.assertRaises(grpc.RpcError, next, session.stream)
 
+    def leaves_at_a_second_signal(self, first, second):
+        memod, client = self.start(f"--server.drain_timeout={LONG}s")
+        session = client.open(adder(delay=LONG))
+        call = self.in_flight(memod, session)
+        memod.send(first)
+        memod.wait_for_log("draining")
+        self.assertFalse(call.done())
+        memod.send(second)
+        self.assertEqual(memod.wait(), 1)
+        self.assertEqual(len(memod.log("second signal, leaving at once")), 1)
+        self.assertEqual(memod.log("stopped"), [])
+        self.assertEqual(call.exception().code(), grpc.StatusCode.UNAVAILABLE)
+
+    def test_second_signal_ends_it_at_once(self):
+        self.leaves_at_a_second_signal(signal.SIGTERM, signal.SIGTERM)
+        self.leaves_at_a_second_signal(signal.SIGINT, signal.SIGINT)
+
+    def test_second_signal_may_be_the_other_one(self):
+        self.leaves_at_a_second_signal(signal.SIGTERM, signal.SIGINT)
+
     def test_call_longer_than_drain_timeout_is_cut_off(self):
         memod, client = self.start("--server.drain_timeout=1s")
         session = client.open(adder(delay=LONG))
