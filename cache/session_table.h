@@ -66,6 +66,9 @@ class SessionTable {
   absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // A holder is about to come, for as long as what is returned is kept. RESOURCE_EXHAUSTED: as many
+  // are about to as may hold it.
+  absl::StatusOr<std::shared_ptr<Session>> ExpectHolder(const std::shared_ptr<Session>& session);
   // `holder` holds it, too; in place of one that has the same name, unless that is empty.
   // NOT_FOUND: the session is closed, or over. RESOURCE_EXHAUSTED: as many hold it as may, and none of
   // them has this name.

@@ -183,7 +183,7 @@ SessionService::HoldSession(CallbackServerContext* context) {
   if (!Add(stream).ok()) stream->Drain();
   auto session = SessionOf(*context);
   if (session.ok()) {
-    stream->Start(*std::move(session));
+    stream->Start(*session);
   } else {
     stream->End(session.status());
   }

@@ -156,6 +156,25 @@ TEST_F(MaxHoldersTest, NewerHolderOfTheSameNameAlwaysTakesThePlaceOfTheOlder) {
   Close(s);
 }
 
+TEST_F(MaxHoldersTest, NoMoreAreExpectedThanMayHold) {
+  const SessionPtr s = Open(), other = Open();
+  const auto a = Hold(s, "a"), b = Hold(s, "b");
+  auto first = table_->ExpectHolder(s), second = table_->ExpectHolder(s);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->get(), s.get());
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(table_->ExpectHolder(s).status(),
+            MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                      "too many holders of the session: 2 are about to hold it, limit 2 "
+                      "(session.max_holders)"));
+  EXPECT_TRUE(table_->ExpectHolder(other).ok());
+  first->reset();
+  EXPECT_TRUE(table_->ExpectHolder(s).ok());
+  second->reset();
+  Close(s);
+  Close(other);
+}
+
 TEST_F(MaxHoldersTest, SessionInItsResumeWindowIsTakenUp) {
   const SessionPtr s = Open();
   const auto a = Hold(s), b = Hold(s);

@@ -132,6 +132,31 @@ TEST_F(LimitsTest, HoldersOfASession) {
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
+// Streams that are there, and hold nothing yet.
+TEST_F(LimitsTest, StreamsThatHaveYetToSayHold) {
+  ServeOptions options;
+  options.config.session.max_holders = 2;
+  Serve(options);
+  Opening opening(*sessions, State("a"));
+  Holding first(*sessions, opening.handle());
+  std::optional<Holding> second(std::in_place, *sessions, opening.handle());
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3));
+  Holding refused(*sessions, opening.handle());
+  EXPECT_EQ(refused.Wait().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.Wait().error_message(),
+            "too many holders of the session: 2 are about to hold it, limit 2 "
+            "(session.max_holders)");
+  second.reset();
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 2));
+  Holding third(*sessions, opening.handle());
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3));
+  EXPECT_TRUE(first.Hold());
+  first.HalfClose();
+  EXPECT_TRUE(first.Wait().ok());
+  EXPECT_TRUE(third.Hold());
+  EXPECT_EQ(Gauges().holders(), 2);
+}
+
 // Of entries, by an LRU bound: the session's own go, and no other's.
 TEST_F(LimitsTest, BytesOfASession) {
   const std::string large(10'000, 'x');
