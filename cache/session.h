@@ -172,6 +172,7 @@ class Session final : public Lease, public std::enable_shared_from_this<Session>
   // Null, unless the last stream was lost and no other came since.
   std::shared_ptr<ResumeWindow> resume_window_ ABSL_GUARDED_BY(mutex_);
   bool handed_over_ ABSL_GUARDED_BY(mutex_) = false;  // it was held or leased once
+  std::atomic<int32_t> expected_holders_{0};
 };
 
 }  // namespace memod

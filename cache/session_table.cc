@@ -40,6 +40,12 @@ Session::Id IdOf(uint64_t number) {
   return Fixed<Session::Id>(absl::StrCat(absl::Hex(number, absl::kZeroPad10)));
 }
 
+absl::Status TooManyHolders(int64_t holders, const char* they, int64_t limit) {
+  return MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                   absl::StrCat("too many holders of the session: ", holders, " ", they, ", limit ",
+                                limit, " (session.max_holders)"));
+}
+
 // Destroyed on the reaper, and counted as long as it is really there.
 std::shared_ptr<const Self> OnReaper(CacheContext& context, Self self) {
   struct Counted {
@@ -198,16 +204,32 @@ absl::StatusOr<Receipt> SessionTable::Update(Session& session, Origin origin) {
   return Leave(*former);
 }
 
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::ExpectHolder(
+    const std::shared_ptr<Session>& session) {
+  const int64_t others = session->expected_holders_.fetch_add(1, std::memory_order_relaxed);
+  std::shared_ptr<Session> expecting(session.get(), [session](Session*) {
+    session->expected_holders_.fetch_sub(1, std::memory_order_relaxed);
+  });
+  if (limits_.max_holders && others >= *limits_.max_holders) {
+    return TooManyHolders(others, "are about to hold it", *limits_.max_holders);
+  }
+  return expecting;
+}
+
 absl::Status SessionTable::Hold(Session& session, std::string name,
                                 const std::shared_ptr<Holder>& holder) {
   std::shared_ptr<Holder> replaced;
   {
     MutexLock lock(session.mutex_);
     if (session.Ended()) return SessionNotFound();
-    session.handed_over_ = true;
-    EndResumeWindow(session);  // whom it waited for is there
     const auto same = std::find_if(session.holds_.begin(), session.holds_.end(),
                                    [&](const auto& h) { return !name.empty() && h.name == name; });
+    const auto holders = static_cast<int64_t>(session.holds_.size());
+    if (same == session.holds_.end() && limits_.max_holders && holders >= *limits_.max_holders) {
+      return TooManyHolders(holders, "hold it", *limits_.max_holders);
+    }
+    session.handed_over_ = true;
+    EndResumeWindow(session);  // whom it waited for is there
     if (same == session.holds_.end()) {
       session.holds_.push_back({std::move(name), holder.get(), holder});
       holders_.fetch_add(1, std::memory_order_relaxed);

@@ -32,7 +32,8 @@ class SessionTable {
     int64_t max_sessions = 100'000;
     // That clients at one address may have open; nullopt: unbounded.
     std::optional<int64_t> max_per_peer = std::nullopt;
-    int max_depth = 1000;  // of nested calls
+    std::optional<int64_t> max_holders = std::nullopt;  // of one session; nullopt: unbounded
+    int max_depth = 1000;                               // of nested calls
     // Of the bytes of all caches: a session that holds no more than this, or than an equal part if
     // that is less, loses nothing to another. (One that holds more may lose a whole entry, and then
     // hold less.)
@@ -65,8 +66,12 @@ class SessionTable {
   absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer, Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // A holder is about to come, for as long as what is returned is kept. RESOURCE_EXHAUSTED: as many
+  // are about to as may hold it.
+  absl::StatusOr<std::shared_ptr<Session>> ExpectHolder(const std::shared_ptr<Session>& session);
   // `holder` holds it, too; in place of one that has the same name, unless that is empty.
-  // NOT_FOUND: the session is closed, or over.
+  // NOT_FOUND: the session is closed, or over. RESOURCE_EXHAUSTED: as many hold it as may, and none of
+  // them has this name.
   absl::Status Hold(Session& session, std::string name, const std::shared_ptr<Holder>& holder);
   // `holder` holds it no more. If nobody else does it waits `resume_window` for another one; then, or
   // with its lease if that lapses later, it is closed. Does nothing for who holds it no more.

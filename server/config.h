@@ -122,6 +122,7 @@ struct Config {
   struct Session {
     int64_t max = 100'000;
     std::optional<int64_t> max_per_peer = std::nullopt;
+    std::optional<int64_t> max_holders = 100;
     std::optional<int64_t> max_calls = 20'000;
     std::optional<int64_t> max_bytes = std::nullopt;
     int64_t max_state_bytes = int64_t{16} << 20;

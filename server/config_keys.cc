@@ -162,6 +162,8 @@ const std::vector<Key<Config>>& ServerKeys() {
                 "100000", "most sessions open at once"),
       ServerKey("session.max_per_peer", &C::session, &C::Session::max_per_peer, Many(), "unbounded",
                 "most sessions open at once that clients at one address opened"),
+      ServerKey("session.max_holders", &C::session, &C::Session::max_holders, Many(), "100",
+                "most streams that hold a session at once"),
       ServerKey("session.max_calls", &C::session, &C::Session::max_calls, Many(), "20000",
                 "most calls of a session in flight at once"),
       ServerKey("session.max_bytes", &C::session, &C::Session::max_bytes,

@@ -7,8 +7,10 @@
 
 namespace memod {
 
-void HoldStream::Start(std::shared_ptr<Session> session) {
-  to_hold_ = std::move(session);
+void HoldStream::Start(const std::shared_ptr<Session>& session) {
+  auto expecting = env_.sessions.ExpectHolder(session);
+  if (!expecting.ok()) return End(expecting.status());
+  to_hold_ = *std::move(expecting);
   env_.sessions.leases().Grant(std::static_pointer_cast<HoldStream>(shared_from_this()),
                                env_.heartbeat_timeout, Clock::now());
   StartRead(&request_);
@@ -32,7 +34,8 @@ void HoldStream::OnReadDone(bool ok) {
   } else if (absl::Status name = CheckHolderName(request_.hold().holder()); !name.ok()) {
     return End(name);
   } else {
-    Hold(std::exchange(to_hold_, nullptr), request_.hold().holder());
+    Hold(to_hold_->shared_from_this(), request_.hold().holder());
+    to_hold_ = nullptr;
   }
   StartRead(&request_);
 }

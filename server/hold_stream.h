@@ -22,10 +22,10 @@ class HoldStream final
   // `service` holds a reference to the stream until gRPC is done with it.
   HoldStream(const Environment& environment, SessionService& service,
              grpc::CallbackServerContext& context)
-      : HolderStream(environment, context), service_(service) {}
+      : HolderStream(environment, context, Handle::kKnown), service_(service) {}
 
   // Holds `session` once the client has said its name.
-  void Start(std::shared_ptr<Session> session);
+  void Start(const std::shared_ptr<Session>& session);
 
  private:
   void OnReadDone(bool ok) override;
@@ -38,7 +38,7 @@ class HoldStream final
   void Leave(const grpc::Status& status) override { Finish(status); }
 
   SessionService& service_;
-  std::shared_ptr<Session> to_hold_;        // until the first message; the reads' own
+  std::shared_ptr<Session> to_hold_;        // expects it until the first message; the reads' own
   memo::v1::HoldSessionRequest request_;    // of the read under way
   memo::v1::HoldSessionResponse response_;  // of the write under way
 };

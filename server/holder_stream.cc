@@ -78,7 +78,19 @@ void HolderStream::End(const absl::Status& status) {
   Advance();
 }
 
-void HolderStream::Lose(const absl::Status& status) { LetGo(env_.resume_window, status); }
+void HolderStream::Lose(const absl::Status& status) {
+  Duration resume_window = env_.resume_window;
+  {
+    MutexLock lock(mutex_);
+    gone_ = true;
+    if (!handle_known_) {
+      // Whether it got there is known when the write has ended, as that of a broken stream soon does.
+      if (telling_.under_way()) return;
+      resume_window = Duration::zero();  // nobody could come back to it
+    }
+  }
+  LetGo(resume_window, status);
+}
 
 void HolderStream::LetGo() { LetGo(Duration::zero(), absl::OkStatus()); }
 
@@ -105,11 +117,15 @@ void HolderStream::OnReplaced() {
 }
 
 void HolderStream::Told(bool ok) {
+  bool lost = false;
   {
     MutexLock lock(mutex_);
     telling_.End();
+    lost = gone_ && !handle_known_;  // Lose waits for this
+    if (ok) handle_known_ = true;    // what is told first
   }
-  if (!ok) Lose();  // the stream is broken
+  // A write that failed is no news: OnCancel tells that the stream is lost.
+  if (lost) Lose();
   Advance();
 }
 

@@ -35,8 +35,10 @@ class HolderStream : public Holder, public std::enable_shared_from_this<HolderSt
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
  protected:
-  HolderStream(const Environment& environment, grpc::CallbackServerContext& context)
-      : env_(environment), context_(context) {}
+  // Whether the client has the session's handle already, or is told it by this stream.
+  enum class Handle { kKnown, kTold };
+  HolderStream(const Environment& environment, grpc::CallbackServerContext& context, Handle handle)
+      : env_(environment), context_(context), handle_known_(handle == Handle::kKnown) {}
 
   // What clients are told.
   enum class Word { kHeld, kHeartbeat, kDraining };
@@ -50,7 +52,8 @@ class HolderStream : public Holder, public std::enable_shared_from_this<HolderSt
   void Hold(std::shared_ptr<Session> session, const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
   void AnswerHeartbeat() ABSL_LOCKS_EXCLUDED(mutex_);
   void Told(bool ok) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The client is gone: the session waits for it as long as the resume window.
+  // The client is gone: the session waits for it as long as the resume window, unless its handle
+  // has not left the server.
   void Lose(const absl::Status& status = absl::CancelledError()) ABSL_LOCKS_EXCLUDED(mutex_);
   // The client has let go of the session by itself.
   void LetGo() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -71,6 +74,7 @@ class HolderStream : public Holder, public std::enable_shared_from_this<HolderSt
   Mutex mutex_;
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);  // from Hold on
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;                 // the client is
+  bool handle_known_ ABSL_GUARDED_BY(mutex_);                 // to the client
   // What is due.
   bool tell_held_ ABSL_GUARDED_BY(mutex_) = false;
   bool tell_heartbeat_ ABSL_GUARDED_BY(mutex_) = false;

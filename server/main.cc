@@ -35,6 +35,7 @@ constexpr int kUsage = 2;
 
 // How much longer than drain_timeout the process may live.
 constexpr Duration kGrace = std::chrono::seconds(1);
+constexpr Duration kRepeats = std::chrono::seconds(1);
 constexpr Duration kLastLine = std::chrono::milliseconds(100);
 
 constexpr char kExamples[] = R"(
@@ -98,23 +99,28 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
-// Ends the process after a while, whatever hangs. That may be whoever reads the log, so its last line is
-// given no more than a moment.
+// Ends the process, whatever hangs. That may be whoever reads the log, so its last line is given no more
+// than a moment.
+[[noreturn]] void Leave(int code, const char* last_line) {
+  auto& logged = *new std::binary_semaphore(0);
+  std::thread([&logged, last_line] {
+    Log(LogLevel::warn, last_line);
+    logged.release();
+  }).detach();
+  [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
+  std::_Exit(code);
+}
+
 void StartWatchdog(Duration limit) {
   std::thread([limit] {
     std::this_thread::sleep_for(limit);
-    static std::binary_semaphore& logged = *new std::binary_semaphore(0);
-    std::thread([] {
-      Log(LogLevel::warn, "not stopped in time, leaving without what still runs");
-      logged.release();
-    }).detach();
-    [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
-    std::_Exit(port_lost ? kFailed : kOk);
+    Leave(port_lost ? kFailed : kOk, "not stopped in time, leaving without what still runs");
   }).detach();
 }
 
 // The first SIGTERM or SIGINT. One that comes while the server is still starting, which may wait for
-// an upstream, ends the process at once: nothing is held for anybody yet.
+// an upstream, ends the process at once: nothing is held for anybody yet. So does a Ctrl-C of whoever
+// does not want to wait for the drain.
 class StopSignal {
  public:
   // Before the process has another thread, so that every thread leaves the signals to this one.
@@ -136,6 +142,13 @@ class StopSignal {
       }
       if (starting_) std::_Exit(kOk);
       come_.release();
+      // Not SIGTERM: scripts repeat that until the process is gone. And the first Ctrl-C may come twice,
+      // from the terminal and from a wrapper that hands it on.
+      const Time repeats_until = Clock::now() + kRepeats;
+      do {
+        sigwait(&signals, &signal);
+      } while (signal != SIGINT || Clock::now() < repeats_until);
+      Leave(kFailed, "interrupted, leaving at once");
     }).detach();
   }
 

@@ -116,6 +116,7 @@ struct Server::Parts {
   SessionTable sessions{context,
                         {.max_sessions = config.session.max,
                          .max_per_peer = config.session.max_per_peer,
+                         .max_holders = config.session.max_holders,
                          .max_depth = config.compute.max_depth,
                          .guaranteed_bytes = config.session.guaranteed_bytes},
                         SessionService::LogClosed};

@@ -22,6 +22,8 @@ using grpc::ServerUnaryReactor;
 // Below it a lease would lapse before a renewal gets through.
 constexpr Duration kMinTtl = std::chrono::milliseconds(100);
 constexpr size_t kLongestHolderName = 64;
+// Of one call, which takes an event thread all the while.
+constexpr int kMostRenewed = 10'000;
 
 absl::Status Draining() {
   return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
@@ -73,28 +75,41 @@ const char* Name(CloseReason reason) {
   return "";
 }
 
+absl::Status BadRequest(const std::string& message) {
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
+}
+
+// As duration.proto has it.
+bool IsValid(const google::protobuf::Duration& d) {
+  constexpr int32_t kSecond = 1'000'000'000;
+  return d.nanos() > -kSecond && d.nanos() < kSecond && (d.seconds() <= 0 || d.nanos() >= 0) &&
+         (d.seconds() >= 0 || d.nanos() <= 0);
+}
+
 absl::StatusOr<Duration> TtlOf(const memo::v1::LeaseSessionRequest& request, Duration max) {
   const auto& ttl = request.ttl();
+  if (!IsValid(ttl)) {
+    return BadRequest(absl::StrCat("ttl is not a valid Duration: seconds ", ttl.seconds(),
+                                   ", nanos ", ttl.nanos()));
+  }
   constexpr int64_t kLong = 10 * 365 * 24 * 3600;  // what is more might overflow
-  if (ttl.seconds() >= 0 && ttl.seconds() < kLong && ttl.nanos() >= 0 && ttl.nanos() < 1e9) {
+  if (ttl.seconds() >= 0 && ttl.seconds() < kLong) {
     const Duration given =
         std::chrono::seconds(ttl.seconds()) + std::chrono::nanoseconds(ttl.nanos());
     if (given >= kMinTtl && given <= max) return given;
   }
   const double seconds = static_cast<double>(ttl.seconds()) + ttl.nanos() * 1e-9;
-  return MemoError(
-      absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-      absl::StrCat("ttl is ", absl::StrFormat("%.12g", seconds), " s; want from ",
-                   ToSeconds(kMinTtl), " s to ", ToSeconds(max), " s (session.max_ttl)"));
+  return BadRequest(absl::StrCat("ttl is ", absl::StrFormat("%.12g", seconds), " s; want from ",
+                                 ToSeconds(kMinTtl), " s to ", ToSeconds(max),
+                                 " s (session.max_ttl)"));
 }
 
 }  // namespace
 
 absl::Status CheckHolderName(const std::string& name) {
   if (name.size() <= kLongestHolderName) return absl::OkStatus();
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                   absl::StrCat("the holder's name is ", name.size(), " bytes; want at most ",
-                                kLongestHolderName));
+  return BadRequest(absl::StrCat("the holder's name is ", name.size(), " bytes; want at most ",
+                                 kLongestHolderName));
 }
 
 void SessionService::LogClosed(const Session& session, CloseReason reason, const Receipt& receipt) {
@@ -191,7 +206,7 @@ SessionService::HoldSession(CallbackServerContext* context) {
   if (!Add(stream).ok()) stream->Drain();
   auto session = SessionOf(*context);
   if (session.ok()) {
-    stream->Start(*std::move(session));
+    stream->Start(*session);
   } else {
     stream->End(session.status());
   }
@@ -229,6 +244,11 @@ ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
   const absl::Status metadata =
       CheckMetadata(context->client_metadata(), env_.admission.max_metadata_bytes());
   if (!metadata.ok()) return Reply(context, metadata);
+  if (request->handles_size() > kMostRenewed) {
+    return Reply(context,
+                 BadRequest(absl::StrCat("there are ", request->handles_size(),
+                                         " handles; want at most ", kMostRenewed, " in a call")));
+  }
   if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
     const auto own = SessionOf(*context);
     if (!own.ok()) return Reply(context, own.status());
@@ -292,9 +312,8 @@ ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
                                            const memo::v1::ForgetRequest* request,
                                            memo::v1::ForgetResponse* response) {
   if (request->method().empty()) {
-    return Reply(context, MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                                    "method is empty; want the name of the method whose answer to "
-                                    "forget, as in /package.Service/Method"));
+    return Reply(context, BadRequest("method is empty; want the name of the method whose answer to "
+                                     "forget, as in /package.Service/Method"));
   }
   const auto memory = MemoryOf(*context, request->method());
   if (!memory.ok()) return Reply(context, memory.status());

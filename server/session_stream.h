@@ -21,7 +21,9 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
   // `service` holds a reference to the stream until gRPC is done with it.
   SessionStream(const Environment& environment, SessionService& service,
                 grpc::CallbackServerContext& context, std::string holder)
-      : HolderStream(environment, context), service_(service), holder_(std::move(holder)) {}
+      : HolderStream(environment, context, Handle::kTold),
+        service_(service),
+        holder_(std::move(holder)) {}
 
   // Opens the session and tells the client, or ends the stream with the error.
   void Open(absl::StatusOr<Origin> origin);

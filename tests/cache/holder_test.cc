@@ -29,7 +29,7 @@ class HolderTest : public CacheTest {
     return "closed " + std::to_string(static_cast<int>(reason));
   }
 
-  HolderTest() {
+  explicit HolderTest(const SessionTable::Limits& limits = {}) : CacheTest(std::nullopt, limits) {
     on_close_ = [this](const Session&, CloseReason reason, const Receipt&) { reason_ = reason; };
   }
 
@@ -121,6 +121,68 @@ TEST_F(HolderTest, HolderThatIsGoneIsNotTold) {
   a.reset();
   table_->Close(s, CloseReason::kClosedByAdmin);
   EXPECT_EQ(b->told.size(), 1u);
+}
+
+class MaxHoldersTest : public HolderTest {
+ protected:
+  MaxHoldersTest() : HolderTest({.max_holders = 2}) {}
+  const absl::Status kFull =
+      MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                "too many holders of the session: 2 hold it, limit 2 (session.max_holders)");
+};
+
+TEST_F(MaxHoldersTest, OneMoreIsRefusedUntilAnotherLetsGo) {
+  const SessionPtr s = Open(), other = Open();
+  const auto a = Hold(s, "a"), b = Hold(s), c = std::make_shared<Stream>();
+  EXPECT_EQ(table_->Hold(*s, "", c), kFull);
+  EXPECT_EQ(table_->Hold(*s, "c", c), kFull);
+  EXPECT_EQ(table_->holders(), 2);
+  Hold(other);
+  LetGo(s, *c);  // it never held
+  LetGo(s, *b);
+  EXPECT_TRUE(table_->Hold(*s, "c", c).ok());
+  LetGo(s, *a);
+  LetGo(s, *c);
+  EXPECT_FALSE(IsOpen(s));
+  Close(other);
+}
+
+TEST_F(MaxHoldersTest, NewerHolderOfTheSameNameAlwaysTakesThePlaceOfTheOlder) {
+  const SessionPtr s = Open();
+  const auto a = Hold(s, "a"), b = Hold(s, "b"), again = Hold(s, "a");
+  EXPECT_EQ(a->told, Told{"replaced"});
+  EXPECT_EQ(b->told, Told());
+  EXPECT_EQ(table_->holders(), 2);
+  Close(s);
+}
+
+TEST_F(MaxHoldersTest, NoMoreAreExpectedThanMayHold) {
+  const SessionPtr s = Open(), other = Open();
+  const auto a = Hold(s, "a"), b = Hold(s, "b");
+  auto first = table_->ExpectHolder(s), second = table_->ExpectHolder(s);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->get(), s.get());
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(table_->ExpectHolder(s).status(),
+            MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                      "too many holders of the session: 2 are about to hold it, limit 2 "
+                      "(session.max_holders)"));
+  EXPECT_TRUE(table_->ExpectHolder(other).ok());
+  first->reset();
+  EXPECT_TRUE(table_->ExpectHolder(s).ok());
+  second->reset();
+  Close(s);
+  Close(other);
+}
+
+TEST_F(MaxHoldersTest, SessionInItsResumeWindowIsTakenUp) {
+  const SessionPtr s = Open();
+  const auto a = Hold(s), b = Hold(s);
+  LetGo(s, *a, seconds(5));
+  LetGo(s, *b, seconds(5));
+  Hold(s, "c");
+  EXPECT_EQ(table_->leases().size(), 0);
+  Close(s);
 }
 
 // Leases

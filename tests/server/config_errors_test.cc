@@ -78,6 +78,7 @@ TEST(ConfigErrorsTest, EveryKeyRefusesWhatIsNotAllowed) {
       {"server.max_memory", {"", "none", "-1"}, {"-1", "'half'"}, unbounded_size},
       {"server.max_calls", {"", "0", "-1"}, {"0", "'5'"}, many},
       {"session.max_per_peer", {"0", "none"}, {"10000001"}, many},
+      {"session.max_holders", {"0", "none"}, {"0", "'5'"}, many},
       {"session.max_calls", {"0", "1e3"}, {"0", "1.5"}, many},
       {"session.max_bytes", {"-1", "all"}, {"-1", "1.5"}, unbounded_size},
       {"compute.max_waiters", {"0", "all"}, {"-1"}, many},

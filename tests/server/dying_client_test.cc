@@ -44,9 +44,8 @@ class DyingClientTest : public ServerTest {
     Connect();
   }
   // The client, which is yet to live.
-  void Connect() {
+  void Connect(grpc::ChannelArguments arguments = {}) {
     wire.emplace(server->port());
-    grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     dying = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", wire->port()),
                                       grpc::InsecureChannelCredentials(), arguments);
@@ -125,6 +124,35 @@ TEST_F(DyingClientTest, WhileItWaitsForAnothersFlight) {
       "reactors 2, calls 1");
   lab.gate("slow").Open();
   EXPECT_EQ(first.Words(), "miss a:slow");
+}
+
+// With a resume window: nobody could take up a session whose handle was never told.
+TEST_F(DyingClientTest, BeforeItHasReadTheHandle) {
+  ServeOptions options;
+  options.config.session.resume_window = std::chrono::hours(1);
+  ServeThem(options);
+  grpc::ChannelArguments reads_nothing;
+  reads_nothing.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  reads_nothing.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 5);
+  Connect(reads_nothing);
+  const Opening opening(*dying_sessions, State("a"));
+  ExpectSoon("sessions 1, instances 1, holders 1, incarnations 1, reactors 1");
+  Die();
+  ExpectSoonAfterDeath("nothing");
+}
+
+TEST_F(DyingClientTest, OnceItHasReadTheHandleItsSessionWaits) {
+  ServeOptions options;
+  options.config.session.resume_window = std::chrono::hours(1);
+  ServeThem(options);
+  Opening opening(*dying_sessions, State("a"));
+  ASSERT_NE(opening.handle(), "");
+  Die();
+  ExpectSoonAfterDeath("sessions 1, instances 1, leases 1, incarnations 1");
+  Holding again(*sessions, opening.handle());
+  ASSERT_TRUE(again.Hold());
+  again.HalfClose();
+  ExpectSoon("nothing");
 }
 
 // Its session goes, and the state that it shares with another one stays.

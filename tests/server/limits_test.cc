@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "memod/tests/testing/holding.h"
+#include "memod/tests/testing/opening.h"
 #include "memod/tests/testing/server_test.h"
 
 namespace memod {
@@ -100,6 +102,59 @@ TEST_F(LimitsTest, SessionsOfOnePeer) {
   context.AddMetadata("memo-session", leased.handle());
   memo::v1::CloseSessionResponse closed;
   EXPECT_TRUE(sessions->CloseSession(&context, {}, &closed).ok());
+}
+
+TEST_F(LimitsTest, HoldersOfASession) {
+  ServeOptions options;
+  options.config.session.max_holders = 2;
+  options.config.session.resume_window = std::chrono::hours(1);
+  Serve(options);
+  Opening opening(*sessions, State("a"));
+  Holding named(*sessions, opening.handle());
+  ASSERT_TRUE(named.Hold("name"));
+  Holding refused(*sessions, opening.handle());
+  EXPECT_FALSE(refused.Hold());
+  EXPECT_EQ(refused.Wait().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.Wait().error_message(),
+            "too many holders of the session: 2 hold it, limit 2 (session.max_holders)");
+  EXPECT_TRUE(AliveSoon("sessions 1, instances 1"));
+  Holding again(*sessions, opening.handle());
+  ASSERT_TRUE(again.Hold("name")) << "it takes the place of the other";
+  EXPECT_EQ(named.Wait().error_code(), grpc::StatusCode::ABORTED);
+  // Both are lost, and who comes back finds room.
+  opening.Cancel();
+  again.Cancel();
+  EXPECT_TRUE(Soon([this] { return Gauges().holders(); }, 0));
+  Holding back(*sessions, opening.handle());
+  ASSERT_TRUE(back.Hold("back"));
+  back.HalfClose();
+  EXPECT_TRUE(back.Wait().ok());
+  EXPECT_TRUE(AliveSoon("nothing"));
+}
+
+// Streams that are there, and hold nothing yet.
+TEST_F(LimitsTest, StreamsThatHaveYetToSayHold) {
+  ServeOptions options;
+  options.config.session.max_holders = 2;
+  Serve(options);
+  Opening opening(*sessions, State("a"));
+  Holding first(*sessions, opening.handle());
+  std::optional<Holding> second(std::in_place, *sessions, opening.handle());
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3));
+  Holding refused(*sessions, opening.handle());
+  EXPECT_EQ(refused.Wait().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.Wait().error_message(),
+            "too many holders of the session: 2 are about to hold it, limit 2 "
+            "(session.max_holders)");
+  second.reset();
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 2));
+  Holding third(*sessions, opening.handle());
+  EXPECT_TRUE(Soon([this] { return Gauges().reactors(); }, 3));
+  EXPECT_TRUE(first.Hold());
+  first.HalfClose();
+  EXPECT_TRUE(first.Wait().ok());
+  EXPECT_TRUE(third.Hold());
+  EXPECT_EQ(Gauges().holders(), 2);
 }
 
 // Of entries, by an LRU bound: the session's own go, and no other's.

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <limits>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -312,6 +314,22 @@ TEST_F(HoldersTest, ManyAreRenewedAtOnceAndThoseThatAreNotAreNamed) {
   Close(other);
 }
 
+TEST_F(HoldersTest, MoreThanACallMayRenewAreRefused) {
+  ServeWith(Duration::zero());
+  const std::string own = Lease(kLong);
+  std::vector<std::string> many(10'000, own);
+  memo::v1::RenewSessionResponse renewed;
+  EXPECT_TRUE(Renew(std::nullopt, many, &renewed).ok());
+  EXPECT_EQ(renewed.lost_size(), 0);
+  many.push_back(own);
+  for (const auto& session : {std::optional<std::string>(), std::optional(own)}) {
+    const grpc::Status status = Renew(session, many);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(status.error_message(), "there are 10001 handles; want at most 10000 in a call");
+  }
+  Close(own);
+}
+
 TEST_F(HoldersTest, LeasesWithoutASensibleTimeToLiveAreRefused) {
   ServeWith(Duration::zero());
   memo::v1::LeaseSessionResponse leased;
@@ -326,12 +344,22 @@ TEST_F(HoldersTest, LeasesWithoutASensibleTimeToLiveAreRefused) {
     EXPECT_EQ(status.error_message(),
               absl::StrCat("ttl is ", said, " s; want from 0.1 s to 3600 s (session.max_ttl)"));
   }
-  grpc::ClientContext context;
-  memo::v1::LeaseSessionRequest hostile;
-  hostile.mutable_ttl()->set_seconds(std::numeric_limits<int64_t>::max());
-  hostile.mutable_ttl()->set_nanos(-1);
-  EXPECT_EQ(sessions->LeaseSession(&context, hostile, &leased).error_code(),
-            StatusCode::INVALID_ARGUMENT);
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max(), kLeast = -kMost - 1;
+  for (const auto& [seconds, nanos, said] : std::vector<std::tuple<int64_t, int32_t, std::string>>{
+           {1, -5, "not a valid Duration: seconds 1, nanos -5"},
+           {1, 1'000'000'000, "not a valid Duration: seconds 1, nanos 1000000000"},
+           {-1, 5, "not a valid Duration: seconds -1, nanos 5"},
+           {kMost, -1, "not a valid Duration: seconds 9223372036854775807, nanos -1"},
+           {kLeast, 0, "-9.22337203685e+18 s; want from 0.1 s to 3600 s (session.max_ttl)"},
+           {kMost, 1, "9.22337203685e+18 s; want from 0.1 s to 3600 s (session.max_ttl)"}}) {
+    grpc::ClientContext context;
+    memo::v1::LeaseSessionRequest hostile;
+    hostile.mutable_ttl()->set_seconds(seconds);
+    hostile.mutable_ttl()->set_nanos(nanos);
+    const grpc::Status status = sessions->LeaseSession(&context, hostile, &leased);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(status.error_message(), absl::StrCat("ttl is ", said));
+  }
   EXPECT_TRUE(Lease(milliseconds(100), &leased).ok());
   EXPECT_TRUE(AliveSoon("nothing"));
 }
