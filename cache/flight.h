@@ -91,12 +91,13 @@ class Flight {
   bool cancelled() const;
 
   // `f` is called once, under no lock, when nobody waits any more; at once if nobody does. Dropped
-  // when the computation has ended, or if it has, or by a second call. For a computation that waits elsewhere; of a nested flight only
-  // its own cancellation is told, not its parent's.
+  // when the computation has ended, or if it has, or by a second call. For a computation that waits
+  // elsewhere; of a nested flight only its own cancellation is told, not its parent's.
   void OnCancel(absl::AnyInvocable<void()> f);
 
   // Answers everybody who waits, and stores a good answer, which is made for this flight's key, if
-  // the cache still holds this flight under it. Of several calls to Complete and Abandon the first counts.
+  // the cache still holds this flight under it. Of several calls to Complete and Abandon the first
+  // counts.
   void Complete(absl::StatusOr<Answer::Ref> answer, Time now);
 
   // Answers everybody with `error` and cancels the computation, whose answer will be discarded.

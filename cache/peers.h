@@ -19,10 +19,10 @@ class Peers {
   // A peer without the port: "ipv4:10.0.0.1". Whoever comes over a unix socket is at one address.
   static std::string AddressOf(const std::string& peer);
 
-  // One session more of this peer. Returns his name, of which there is one for all of them.
-  std::shared_ptr<const std::string> Add(std::string peer);
+  // One session more of the peer with this name. Returns that, of which there is one for all of them.
+  std::shared_ptr<const std::string> Add(std::string name);
   // One session less, of one that was added.
-  void Remove(const std::string& peer);
+  void Remove(const std::string& name);
 
   // Sessions of all peers at the address of this one.
   int64_t CountAtAddress(const std::string& peer) const;

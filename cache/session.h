@@ -1,8 +1,8 @@
 // The unit of lifetime: a session is opened, then closed once, for good.
 //
 // A session stays open as long as anybody holds it, it is leased, or it waits for whoever lost the
-// stream that held it; nothing that is remembered for it keeps it open. When it is closed its entries are released, its computations cancelled and its
-// waiters told, at once. Memory is freed by the reaper.
+// stream that held it; nothing that is remembered for it keeps it open. When it is closed its entries
+// are released, its computations cancelled and its waiters told, at once. Memory is freed by the reaper.
 #pragma once
 
 #include <array>

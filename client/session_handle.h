@@ -51,7 +51,8 @@ class [[nodiscard]] SessionHandle {
   // The server said that it is about to stop, and the session has not left it yet.
   bool draining() const;
 
-  // Replaces the state, and thereby starts an empty cache. Returns what the former one held.
+  // Replaces the state, and thereby starts an empty cache. Returns what the former one held. One after
+  // the other: a call waits for those that began before it.
   // Errors: those of SessionService.UpdateState; the session then goes on as it was.
   absl::StatusOr<memo::v1::ReleaseReceipt> UpdateState(const google::protobuf::Message& state);
 

@@ -59,9 +59,9 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Where gRPC could not accept a connection, as when files have run out, it never takes another one on
-// that port (CVE-2023-4785, not fixed in gRPC 1.51): memod then stops, as a failure, so that its clients
-// go elsewhere and whoever supervises it starts it anew.
+// Where gRPC could not accept a connection, as when files have run out, it never takes another one
+// on that port (CVE-2023-4785, not fixed in gRPC 1.51): memod then stops, as a failure, so that its
+// clients go elsewhere and whoever supervises it starts it anew.
 std::atomic<bool> port_lost = false;
 
 // What gRPC has to say becomes lines of our log.
@@ -99,8 +99,8 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
-// Ends the process, whatever hangs. That may be whoever reads the log, so its last line is given no more
-// than a moment.
+// Ends the process, whatever hangs. That may be whoever reads the log, so its last line is given no
+// more than a moment.
 [[noreturn]] void Leave(int code, const char* last_line) {
   auto& logged = *new std::binary_semaphore(0);
   std::thread([&logged, last_line] {
@@ -111,10 +111,10 @@ int Healthcheck(const Config& config) {
   std::_Exit(code);
 }
 
-void StartWatchdog(Duration limit) {
-  std::thread([limit] {
+void StartWatchdog(Duration limit, int code) {
+  std::thread([limit, code] {
     std::this_thread::sleep_for(limit);
-    Leave(port_lost ? kFailed : kOk, "not stopped in time, leaving without what still runs");
+    Leave(code, "not stopped in time, leaving without what still runs");
   }).detach();
 }
 
@@ -134,13 +134,16 @@ class StopSignal {
     std::thread([this, signals, drain_timeout] {
       int signal = 0;
       sigwait(&signals, &signal);
-      StartWatchdog(starting_ ? kGrace : drain_timeout + kGrace);
-      if (port_lost) {
+      const bool starting = starting_;
+      // What comes later does not change why it stops.
+      exit_code_ = port_lost ? kFailed : kOk;
+      StartWatchdog(starting ? kGrace : drain_timeout + kGrace, exit_code_);
+      if (exit_code_ != kOk) {
         Log(LogLevel::err, "stopping, since a port takes no connections any more (see ulimit -n)");
       } else {
         Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
       }
-      if (starting_) std::_Exit(kOk);
+      if (starting) std::_Exit(exit_code_);
       come_.release();
       // Not SIGTERM: scripts repeat that until the process is gone. And the first Ctrl-C may come twice,
       // from the terminal and from a wrapper that hands it on.
@@ -152,13 +155,16 @@ class StopSignal {
     }).detach();
   }
 
-  void AwaitOnceStarted() {
+  // Returns what the process is to end with.
+  int AwaitOnceStarted() {
     starting_ = false;
     come_.acquire();
+    return exit_code_;
   }
 
  private:
   std::atomic<bool> starting_ = true;
+  std::atomic<int> exit_code_ = kOk;
   std::binary_semaphore come_{0};
 };
 
@@ -176,11 +182,11 @@ int Serve(const Config& config, const Registry& registry) {
   if (!server.ok()) {
     return Fail(absl::IsInvalidArgument(server.status()) ? kUsage : kFailed, server.status());
   }
-  stop.AwaitOnceStarted();
+  const int exit_code = stop.AwaitOnceStarted();
   (*server)->Drain();
   server->reset();
   Log(LogLevel::info, "stopped");
-  return port_lost ? kFailed : kOk;
+  return exit_code;
 }
 
 }  // namespace

@@ -1,8 +1,6 @@
 #include "memod/server/unsent_answers.h"
 
 #include <algorithm>
-#include <map>
-#include <string>
 
 namespace memod {
 
@@ -12,6 +10,7 @@ void UnsentAnswers::Add(UnsentAnswer& answer, grpc::CallbackServerContext& conte
   answer.stripe_ = &stripe;
   answer.context_ = &context;
   answer.bytes_ = bytes;
+  answer.sending_.Begin(bytes);
   MutexLock lock(stripe.mutex);
   answer.next_ = stripe.first;
   if (stripe.first != nullptr) stripe.first->previous_ = &answer;
@@ -30,16 +29,25 @@ void UnsentAnswers::ForEach(const Visit& visit) {
 }
 
 std::vector<StalledCall> UnsentAnswers::Stalled() {
-  std::map<std::string, size_t> to_client;  // bytes
-  ForEach([&](UnsentAnswer& answer) { to_client[answer.context_->peer()] += answer.bytes_; });
+  // Those that were cut go by themselves, which is no sign that their client reads.
+  ForEach([](UnsentAnswer& answer) {
+    if (answer.client_ != nullptr && !answer.sending_.told()) {
+      answer.client_->still += answer.bytes_;
+    }
+  });
+  for (auto& [peer, client] : clients_) {
+    const size_t gone = client.bytes - std::min(client.still, client.bytes);
+    client = {.reads = gone >= WriteLooks::kBytes};
+  }
   std::vector<StalledCall> stalled;
   ForEach([&](UnsentAnswer& answer) {
-    WriteLooks& sending = answer.sending_;
-    if (!sending.under_way()) {
-      sending.Begin(std::max(to_client[answer.context_->peer()], answer.bytes_));
-    }
-    if (sending.Look()) stalled.emplace_back(*answer.context_);
+    if (answer.client_ == nullptr) answer.client_ = &clients_[answer.context_->peer()];
+    Client& client = *answer.client_;
+    ++client.answers;
+    if (!client.reads && answer.sending_.Look()) stalled.emplace_back(*answer.context_);
+    if (!answer.sending_.told()) client.bytes += answer.bytes_;
   });
+  std::erase_if(clients_, [](const auto& client) { return client.second.answers == 0; });
   return stalled;
 }
 

@@ -7,6 +7,8 @@
 #include <grpcpp/server_context.h>
 
 #include <cstddef>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -30,8 +32,8 @@ class UnsentAnswers {
   // can hold back.
   void Add(UnsentAnswer& answer, grpc::CallbackServerContext& context, size_t bytes);
 
-  // Those whose clients do not read; by the WriteClock. Answers to one client may wait for one another,
-  // so each has the time of all that are on their way to it when the clock sees it first.
+  // Those whose clients do not read; by the WriteClock alone. Answers to one client may wait for one
+  // another: while it takes others at the rate at which a large one may be read, none is stalled.
   std::vector<StalledCall> Stalled();
 
  private:
@@ -41,10 +43,18 @@ class UnsentAnswers {
     UnsentAnswer* first ABSL_GUARDED_BY(mutex) = nullptr;
   };
 
+  // Where answers go that the clock has seen.
+  struct Client {
+    size_t answers = 0;
+    size_t bytes = 0;  // of these
+    size_t still = 0;  // of the bytes at the last look, those that are on their way yet
+    bool reads = false;
+  };
   template <typename Visit>
   void ForEach(const Visit& visit);
 
   const bool watched_;
+  std::map<std::string, Client> clients_;  // by peer; the clock's own
   Stripes<Stripe> stripes_;
 };
 
@@ -65,7 +75,8 @@ class UnsentAnswer {
   UnsentAnswer* next_ = nullptr;
   grpc::CallbackServerContext* context_ = nullptr;
   size_t bytes_ = 0;
-  WriteLooks sending_;  // once the clock has seen it
+  UnsentAnswers::Client* client_ = nullptr;  // null: the clock has not seen it yet
+  WriteLooks sending_;
 };
 
 }  // namespace memod

@@ -34,13 +34,15 @@ class WriteLooks {
 
   // By the clock: whether the same write has been under way for as long as may be; once.
   bool Look() { return under_way() && ++looks_ == most_ + 1; }
+  // Look has said so.
+  bool told() const { return looks_ > most_; }
 
   // A write is cut at the look after so many, which are the timeout apart, if it is small.
   static constexpr int kMost = 4;
+  static constexpr size_t kBytes = 64 << 10;  // for as many more a write has one look more
 
  private:
   static constexpr int kNone = -1;
-  static constexpr size_t kBytes = 64 << 10;  // for as many more a write has one look more
   int looks_ = kNone;
   int most_ = kMost;
 };

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -170,16 +171,21 @@ class ShutdownTest(unittest.TestCase):
             [MEMOD, "--server.drain_timeout=0s", *listeners], stderr=end, env=ENVIRONMENT
         )
         self.addCleanup(memod.kill)
-        while b" serving " not in os.read(log, 4096):
+        while b" serving " not in (line := os.read(log, 4096)):
             pass
+        http = int(re.search(rb"http_port=(\d+)", line)[1])
         with open(end, "wb", buffering=0) as full:
             os.set_blocking(end, False)
             for size in (512, 1):
                 while full.write(b"\n" * size):
                     pass
             os.set_blocking(end, True)  # for memod, too: it is the same end
-        memod.terminate()
-        self.assertEqual(memod.wait(SOON), 0)
+        with socket.create_connection(("127.0.0.1", http)) as half_a_request:
+            half_a_request.sendall(b"GET /livez HTTP/1.1\r\n")  # which holds the stop up
+            begin = time.monotonic()
+            memod.terminate()
+            self.assertEqual(memod.wait(SOON), 0)
+            self.assertLess(time.monotonic() - begin, 4)
 
 
 class ListenersTest(unittest.TestCase):

@@ -162,10 +162,12 @@ class Session:
 
     def update_state(self, state: Optional[Message]) -> Receipt:
         """Replaces the state: the server builds a new instance, and starts an empty cache. On an
-        error the session goes on as it was. Returns what the former state's cache held.
+        error the session goes on as it was. Returns what the former state's cache held. One after
+        the other: a call waits for those that began before it.
         """
         packed = _packed(state)
         request = session_pb2.UpdateStateRequest(state=packed)
+        self._handle_here()  # not in a forked child, where whoever has the lock is not
         with self._updating:
             while True:
                 handle = self._handle_here()
