@@ -5,8 +5,9 @@
 namespace memod {
 namespace {
 
-// Where very many lapse at once, whoever calls gets the CPU first (see ComputePool).
-constexpr int kNicer = 5;
+// Where very many lapse at once, whoever calls gets the CPU first, as beside the reaper: at 5 the p99
+// of his hits was three times as long.
+constexpr int kNicer = 10;
 
 }  // namespace
 
