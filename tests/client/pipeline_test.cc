@@ -200,6 +200,8 @@ TEST_F(ClientPipelineTest, LostStreamTellsEveryCallOnceAndEveryLaterOne) {
   std::vector<Future> waiting;
   for (int i = 0; i < 10; ++i) waiting.push_back(Call(pipeline, "slow"));
   ASSERT_TRUE(lab.gate("slow").AwaitArrived());
+  // One that comes in when the server's end has closed the session is told SESSION_NOT_FOUND.
+  ASSERT_TRUE(Soon([this] { return Gauges().waiters(); }, 10));
   lab.gate("slow").Open();
   StopServer();
   for (Future& future : waiting) {
