@@ -21,6 +21,10 @@ std::string RandomName() {
   return absl::BytesToHexString(bytes);
 }
 
+absl::Status TimedOut() {
+  return absl::DeadlineExceededError("the server did not open the session in time");
+}
+
 // Whether an attempt that failed like this may be made again; else the server does not take us.
 bool MayPass(const absl::Status& why) {
   switch (why.code()) {
@@ -28,7 +32,7 @@ bool MayPass(const absl::Status& why) {
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kCancelled:  // by our timer, for one
+    case absl::StatusCode::kCancelled:  // by a server that is stopped, for one
     case absl::StatusCode::kInternal:   // from proxies, for one
     case absl::StatusCode::kUnknown:
       return true;
@@ -57,7 +61,7 @@ absl::Status SessionKeeper::Open(absl::Time deadline) {
   Start(first);
   absl::MutexLock lock(&mutex_);
   if (!mutex_.AwaitWithDeadline(absl::Condition(this, &SessionKeeper::Answered), deadline)) {
-    return absl::DeadlineExceededError("the server did not open the session in time");
+    return TimedOut();
   }
   return seat_ != nullptr ? absl::OkStatus() : status_;
 }
@@ -178,9 +182,10 @@ void SessionKeeper::OnTimer(const AttemptPtr& attempt) {
     absl::MutexLock lock(&mutex_);
     if (attempt_ != attempt) return;
     stream = attempt->stream;
+    attempt->timed_out = stream != nullptr;
   }
   if (stream == nullptr) return Start(attempt);
-  stream->Cancel();  // it took too long; OnEnded follows
+  stream->Cancel();  // OnEnded follows
 }
 
 void SessionKeeper::OnHeld(const AttemptPtr& attempt, const memo::v1::Opened& opened) {
@@ -251,7 +256,7 @@ void SessionKeeper::OnEnded(const AttemptPtr& attempt, const HoldingStream::End&
     absl::MutexLock lock(&mutex_);
     if (done_) return;
     if (attempt == hold_) SeatLost(end);
-    if (attempt == attempt_) AttemptFailed(end.status);
+    if (attempt == attempt_) AttemptFailed(attempt->timed_out ? TimedOut() : end.status);
     lost = done_ && seat_ != nullptr;
     why = status_;
   }

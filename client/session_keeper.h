@@ -70,6 +70,7 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
     bool resumes = false;                   // the seat that there is; constant as that
     uint64_t states = 0;                    // what states_ was
     bool draining = false;                  // the server is
+    bool timed_out = false;                 // its stream was cancelled for that
   };
   using AttemptPtr = std::shared_ptr<Attempt>;
 

@@ -26,7 +26,7 @@ class CallService : public grpc::Service {
     Dispatcher& dispatcher;
     Admission& admission;
     const int64_t max_request_bytes;
-    CallsInFlight calls;
+    CallsInFlight calls{};
   };
 
   struct Served {

@@ -17,8 +17,6 @@ namespace memod {
 
 class CallsInFlight {
  public:
-  explicit CallsInFlight(bool watch_answers) : unsent_(watch_answers) {}
-
   void Enter() { stripes_.Mine().entered.fetch_add(1); }
   void Leave() {
     stripes_.Mine().left.fetch_add(1);
@@ -39,6 +37,7 @@ class CallsInFlight {
 
   // Unary answers on their way, also to calls that are not counted here.
   UnsentAnswers& unsent() { return unsent_; }
+  const UnsentAnswers& unsent() const { return unsent_; }
 
   // Exact at some moment within this call if it is 0, otherwise at most too high.
   int64_t count() const {

@@ -19,7 +19,7 @@ memo::v1::ServerGauges ReadGauges(const GaugeSources& sources) {
   gauges.set_timers(sources.timeouts.size());
   gauges.set_queued(sources.pool.queued());
   gauges.set_reactors(sources.calls.count_with_silent() + sources.session_service.streams());
-  gauges.set_unsent_bytes(sources.pipelines.unsent_bytes());
+  gauges.set_unsent_bytes(sources.pipelines.unsent_bytes() + sources.calls.unsent().bytes());
   gauges.set_builds(sources.incarnator.clients());
   gauges.set_calls(sources.admission.in_flight());
   gauges.set_bytes(sources.context.bytes.used());

@@ -26,7 +26,8 @@ struct GaugeSources {
   const Admission& admission;
 };
 
-// Each is what it was at some moment within the call. May take a while: it looks at every pipeline.
+// Each is what it was at some moment within the call. May take a while: it looks at every pipeline
+// and every answer that is on its way.
 memo::v1::ServerGauges ReadGauges(const GaugeSources& sources);
 
 }  // namespace memod

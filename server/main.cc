@@ -4,19 +4,15 @@
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <map>
-#include <semaphore>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -24,6 +20,7 @@
 #include "memod/server/config.h"
 #include "memod/server/logging.h"
 #include "memod/server/server.h"
+#include "memod/server/stop_signal.h"
 #include "memod/server/tls.h"
 
 namespace memod {
@@ -32,11 +29,6 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-
-// How much longer than drain_timeout the process may live.
-constexpr Duration kGrace = std::chrono::seconds(1);
-constexpr Duration kRepeats = std::chrono::seconds(1);
-constexpr Duration kLastLine = std::chrono::milliseconds(100);
 
 constexpr char kExamples[] = R"(
 Examples:
@@ -59,10 +51,8 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Where gRPC could not accept a connection, as when files have run out, it never takes another one
-// on that port (CVE-2023-4785, not fixed in gRPC 1.51): memod then stops, as a failure, so that its
-// clients go elsewhere and whoever supervises it starts it anew.
-std::atomic<bool> port_lost = false;
+// Serve's, for what calls a plain function.
+StopSignal* stop = nullptr;
 
 // What gRPC has to say becomes lines of our log.
 void LogFromGrpc(gpr_log_func_args* args) {
@@ -70,8 +60,11 @@ void LogFromGrpc(gpr_log_func_args* args) {
                          : args->severity == GPR_LOG_SEVERITY_INFO ? LogLevel::info
                                                                    : LogLevel::debug;
   Log(level, args->message, {{"from", "grpc"}});
-  const bool not_accepted = std::string_view(args->message).starts_with("Failed accept4");
-  if (not_accepted && !port_lost.exchange(true)) kill(getpid(), SIGTERM);
+  // Where gRPC could not accept a connection, as when files have run out, it never takes another one
+  // on that port (CVE-2023-4785, not fixed in gRPC 1.51). Clients are to go elsewhere then.
+  if (std::string_view(args->message).starts_with("Failed accept4")) {
+    stop->Fail("a port takes no connections any more (see ulimit -n)");
+  }
 }
 
 // The same for protobuf, which complains of clients' messages: they are told it in an answer.
@@ -99,80 +92,11 @@ int Healthcheck(const Config& config) {
   return serving ? kOk : kFailed;
 }
 
-// Ends the process, whatever hangs. That may be whoever reads the log, so its last line is given no
-// more than a moment.
-[[noreturn]] void Leave(int code, const char* last_line) {
-  auto& logged = *new std::binary_semaphore(0);
-  std::thread([&logged, last_line] {
-    Log(LogLevel::warn, last_line);
-    logged.release();
-  }).detach();
-  [[maybe_unused]] const bool told = logged.try_acquire_for(kLastLine);
-  std::_Exit(code);
-}
-
-void StartWatchdog(Duration limit, int code) {
-  std::thread([limit, code] {
-    std::this_thread::sleep_for(limit);
-    Leave(code, "not stopped in time, leaving without what still runs");
-  }).detach();
-}
-
-// The first SIGTERM or SIGINT. One that comes while the server is still starting, which may wait for
-// an upstream, ends the process at once: nothing is held for anybody yet. So does a Ctrl-C of whoever
-// does not want to wait for the drain.
-class StopSignal {
- public:
-  // Before the process has another thread, so that every thread leaves the signals to this one.
-  // There for good: its thread waits as long as the process lives.
-  explicit StopSignal(Duration drain_timeout) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::thread([this, signals, drain_timeout] {
-      int signal = 0;
-      sigwait(&signals, &signal);
-      const bool starting = starting_;
-      // What comes later does not change why it stops.
-      exit_code_ = port_lost ? kFailed : kOk;
-      StartWatchdog(starting ? kGrace : drain_timeout + kGrace, exit_code_);
-      if (exit_code_ != kOk) {
-        Log(LogLevel::err, "stopping, since a port takes no connections any more (see ulimit -n)");
-      } else {
-        Log(LogLevel::info, "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
-      }
-      if (starting) std::_Exit(exit_code_);
-      come_.release();
-      // Not SIGTERM: scripts repeat that until the process is gone. And the first Ctrl-C may come twice,
-      // from the terminal and from a wrapper that hands it on.
-      const Time repeats_until = Clock::now() + kRepeats;
-      do {
-        sigwait(&signals, &signal);
-      } while (signal != SIGINT || Clock::now() < repeats_until);
-      Leave(kFailed, "interrupted, leaving at once");
-    }).detach();
-  }
-
-  // Returns what the process is to end with.
-  int AwaitOnceStarted() {
-    starting_ = false;
-    come_.acquire();
-    return exit_code_;
-  }
-
- private:
-  std::atomic<bool> starting_ = true;
-  std::atomic<int> exit_code_ = kOk;
-  std::binary_semaphore come_{0};
-};
-
 int Serve(const Config& config, const Registry& registry) {
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
   InitLogging(config.log.level, config.log.format);
-  static StopSignal& stop = *new StopSignal(config.server.drain_timeout);
+  stop = new StopSignal(config.server.drain_timeout);
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
   for (const std::string& name : config.ignored_environment) {
@@ -182,7 +106,7 @@ int Serve(const Config& config, const Registry& registry) {
   if (!server.ok()) {
     return Fail(absl::IsInvalidArgument(server.status()) ? kUsage : kFailed, server.status());
   }
-  const int exit_code = stop.AwaitOnceStarted();
+  const int exit_code = stop->AwaitOnceStarted();
   (*server)->Drain();
   server->reset();
   Log(LogLevel::info, "stopped");

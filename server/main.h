@@ -15,9 +15,12 @@ namespace memod {
 
 // Reads flags, environment and configuration file, serves until SIGTERM or SIGINT, drains, and
 // returns what main returns:
-//   0: served and drained, or did what was asked for (--help, --version, --check-config,
-//   healthcheck) 1: could not serve (a port is taken, ...), or healthcheck found it unhealthy 2:
-//   flags or configuration are wrong
+//   0  served and drained, or did what was asked for (--help, --version, --check-config, healthcheck)
+//
+//   1  could not serve (a port is taken, ...) or go on, was interrupted while it drained, or healthcheck
+//      found it unhealthy
+//
+//   2  flags or configuration are wrong
 int Main(int argc, char** argv, const Registry& registry);
 
 }  // namespace memod

@@ -129,8 +129,7 @@ struct Server::Parts {
                        .max_metadata_bytes = config.server.max_metadata_bytes}};
   Dispatcher dispatcher{sessions, methods, timeouts, admission};
 
-  CallService::Shared calls{dispatcher, admission, config.server.max_request_bytes,
-                            CallsInFlight(config.server.write_timeout > Duration::zero())};
+  CallService::Shared calls{dispatcher, admission, config.server.max_request_bytes};
   std::vector<std::unique_ptr<CallService>> call_services;
   PipelineService pipeline{{.dispatcher = dispatcher,
                             .admission = admission,

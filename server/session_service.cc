@@ -33,12 +33,13 @@ absl::Status Draining() {
 // A unary call. Deletes itself when it is done.
 class UnaryReply final : public ServerUnaryReactor {
  public:
-  UnaryReply(UnsentAnswers& unsent, CallbackServerContext& context)
-      : unsent_(unsent), context_(context) {}
+  UnaryReply(UnsentAnswers& unsent, CallbackServerContext& context,
+             const google::protobuf::Message& response)
+      : unsent_(unsent), context_(context), response_(response) {}
 
-  // Once. With its response, unless it is an error.
+  // Once. With the response as it is by then, unless it is an error.
   void Answer(const absl::Status& status) {
-    if (status.ok()) unsent_.Add(answer_, context_, /*bytes=*/0);  // responses are small
+    if (status.ok()) unsent_.Add(answer_, context_, response_.ByteSizeLong());
     Finish(ToGrpcStatus(status, context_));
   }
 
@@ -49,6 +50,7 @@ class UnaryReply final : public ServerUnaryReactor {
 
   UnsentAnswers& unsent_;
   CallbackServerContext& context_;
+  const google::protobuf::Message& response_;
   UnsentAnswer answer_;
 };
 
@@ -158,8 +160,9 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
 }
 
 ServerUnaryReactor* SessionService::Reply(CallbackServerContext* context,
+                                          const google::protobuf::Message& response,
                                           const absl::Status& status) const {
-  auto* const reply = new UnaryReply(env_.unsent, *context);
+  auto* const reply = new UnaryReply(env_.unsent, *context, response);
   reply->Answer(status);
   return reply;
 }
@@ -218,8 +221,8 @@ ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
                                                  memo::v1::LeaseSessionResponse* response) {
   const absl::Status status = draining() ? Draining() : CheckRoom(*context);
   const auto ttl = status.ok() ? TtlOf(*request, env_.max_ttl) : status;
-  if (!ttl.ok()) return Reply(context, ttl.status());
-  auto* const reply = new UnaryReply(env_.unsent, *context);
+  if (!ttl.ok()) return Reply(context, *response, ttl.status());
+  auto* const reply = new UnaryReply(env_.unsent, *context, *response);
   auto lease = [=, this, ttl = *ttl](absl::StatusOr<Origin> origin) {
     const auto leased = [&]() -> absl::Status {
       if (!origin.ok()) return origin.status();
@@ -243,35 +246,37 @@ ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
   const Time now = Clock::now();
   const absl::Status metadata =
       CheckMetadata(context->client_metadata(), env_.admission.max_metadata_bytes());
-  if (!metadata.ok()) return Reply(context, metadata);
+  if (!metadata.ok()) return Reply(context, *response, metadata);
   if (request->handles_size() > kMostRenewed) {
-    return Reply(context,
+    return Reply(context, *response,
                  BadRequest(absl::StrCat("there are ", request->handles_size(),
                                          " handles; want at most ", kMostRenewed, " in a call")));
   }
   if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
     const auto own = SessionOf(*context);
-    if (!own.ok()) return Reply(context, own.status());
+    if (!own.ok()) return Reply(context, *response, own.status());
     if (absl::Status renewed = env_.sessions.Renew(**own, now); !renewed.ok()) {
-      return Reply(context, renewed);
+      return Reply(context, *response, renewed);
     }
   }
   for (int i = 0; i < request->handles_size(); ++i) {
     const auto session = env_.sessions.Find(request->handles(i));
     if (session == nullptr || !env_.sessions.Renew(*session, now).ok()) response->add_lost(i);
   }
-  return Reply(context, absl::OkStatus());
+  response->set_draining(draining());
+  return Reply(context, *response, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
                                                 const memo::v1::UpdateStateRequest* request,
                                                 memo::v1::UpdateStateResponse* response) {
-  if (absl::Status status = env_.admission.Check(); !status.ok()) return Reply(context, status);
+  if (absl::Status status = env_.admission.Check(); !status.ok())
+    return Reply(context, *response, status);
   auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, session.status());
+  if (!session.ok()) return Reply(context, *response, session.status());
   const auto incarnation = (*session)->incarnation();
-  if (incarnation == nullptr) return Reply(context, SessionNotFound());
-  auto* const reply = new UnaryReply(env_.unsent, *context);
+  if (incarnation == nullptr) return Reply(context, *response, SessionNotFound());
+  auto* const reply = new UnaryReply(env_.unsent, *context, *response);
   auto swap = [=, this, session = *session](absl::StatusOr<Origin> origin) {
     absl::Status status = origin.status();
     if (status.ok()) {
@@ -291,51 +296,52 @@ ServerUnaryReactor* SessionService::CloseSession(CallbackServerContext* context,
                                                  const memo::v1::CloseSessionRequest*,
                                                  memo::v1::CloseSessionResponse* response) {
   const auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, session.status());
+  if (!session.ok()) return Reply(context, *response, session.status());
   const auto receipt = env_.sessions.Close(*session, CloseReason::kClosedByClient);
-  if (!receipt) return Reply(context, SessionNotFound());
+  if (!receipt) return Reply(context, *response, SessionNotFound());
   ReportReceipt(*receipt, response->mutable_receipt());
-  return Reply(context, absl::OkStatus());
+  return Reply(context, *response, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::ClearCache(CallbackServerContext* context,
                                                const memo::v1::ClearCacheRequest* request,
                                                memo::v1::ClearCacheResponse* response) {
   const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, memory.status());
+  if (!memory.ok()) return Reply(context, *response, memory.status());
   const MemoizedMethod* one = request->method().empty() ? nullptr : &memory->methods.front()->memo;
   ReportReceipt(memory->incarnation->cache->Clear(one).receipt, response->mutable_receipt());
-  return Reply(context, absl::OkStatus());
+  return Reply(context, *response, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
                                            const memo::v1::ForgetRequest* request,
                                            memo::v1::ForgetResponse* response) {
   if (request->method().empty()) {
-    return Reply(context, BadRequest("method is empty; want the name of the method whose answer to "
-                                     "forget, as in /package.Service/Method"));
+    return Reply(context, *response,
+                 BadRequest("method is empty; want the name of the method whose answer to "
+                            "forget, as in /package.Service/Method"));
   }
   const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, memory.status());
+  if (!memory.ok()) return Reply(context, *response, memory.status());
   const Method& method = *memory->methods.front();
   const CallKey key(method, request->request(), [&](const std::vector<std::string>& names) {
     return Select(context->client_metadata(), names);
   });
   ReportReceipt(memory->incarnation->cache->Forget(method.memo, key.key()),
                 response->mutable_receipt());
-  return Reply(context, absl::OkStatus());
+  return Reply(context, *response, absl::OkStatus());
 }
 
 ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
                                                  const memo::v1::GetCacheInfoRequest* request,
                                                  memo::v1::GetCacheInfoResponse* response) {
   const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, memory.status());
+  if (!memory.ok()) return Reply(context, *response, memory.status());
   ReportCacheInfo(
       memory->methods,
       [&](const Method& method) { return memory->incarnation->cache->Info(method.memo); },
       response->mutable_total(), response->mutable_methods());
-  return Reply(context, absl::OkStatus());
+  return Reply(context, *response, absl::OkStatus());
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(

@@ -84,7 +84,9 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<HolderStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // `response` is sent unless `status` is an error.
   grpc::ServerUnaryReactor* Reply(grpc::CallbackServerContext* context,
+                                  const google::protobuf::Message& response,
                                   const absl::Status& status) const;
   // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
   absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;

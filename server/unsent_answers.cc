@@ -5,7 +5,6 @@
 namespace memod {
 
 void UnsentAnswers::Add(UnsentAnswer& answer, grpc::CallbackServerContext& context, size_t bytes) {
-  if (!watched_) return;
   Stripe& stripe = stripes_.Mine();
   answer.stripe_ = &stripe;
   answer.context_ = &context;
@@ -49,6 +48,17 @@ std::vector<StalledCall> UnsentAnswers::Stalled() {
   });
   std::erase_if(clients_, [](const auto& client) { return client.second.answers == 0; });
   return stalled;
+}
+
+int64_t UnsentAnswers::bytes() const {
+  size_t bytes = 0;
+  for (const Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    for (const UnsentAnswer* answer = stripe.first; answer != nullptr; answer = answer->next_) {
+      bytes += answer->bytes_;
+    }
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 UnsentAnswer::~UnsentAnswer() {

@@ -1,5 +1,5 @@
-// Answers to unary calls that gRPC has been given to send and has not sent yet, so that those are
-// found whose clients have stopped reading.
+// Answers to unary calls that gRPC has been given to send and has not sent yet: their bytes are
+// counted, and those are found whose clients have stopped reading.
 //
 // As cheap as a hit wants it, some 15 ns: nothing is allocated, and threads seldom share a lock.
 #pragma once
@@ -7,6 +7,7 @@
 #include <grpcpp/server_context.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,9 +25,6 @@ class UnsentAnswer;
 // Thread-safe.
 class UnsentAnswers {
  public:
-  // `watched` false: nobody asks for those that are stalled, so none is kept.
-  explicit UnsentAnswers(bool watched) : watched_(watched) {}
-
   // Before the call is finished with an answer of so many bytes: from then on it is one of these, for
   // as long as it lives. `context` outlives it. Not for an error without an answer, which no client
   // can hold back.
@@ -36,10 +34,12 @@ class UnsentAnswers {
   // another: while it takes others at the rate at which a large one may be read, none is stalled.
   std::vector<StalledCall> Stalled();
 
+  int64_t bytes() const;
+
  private:
   friend class UnsentAnswer;
   struct alignas(64) Stripe {
-    Mutex mutex;
+    mutable Mutex mutex;
     UnsentAnswer* first ABSL_GUARDED_BY(mutex) = nullptr;
   };
 
@@ -53,7 +53,6 @@ class UnsentAnswers {
   template <typename Visit>
   void ForEach(const Visit& visit);
 
-  const bool watched_;
   std::map<std::string, Client> clients_;  // by peer; the clock's own
   Stripes<Stripe> stripes_;
 };

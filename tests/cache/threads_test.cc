@@ -240,7 +240,7 @@ class ThreadsTest : public ::testing::Test {
       EXPECT_LE(now.coalesced, now.misses);
       last[method.id] = info;
       const auto& total = method.bounds->total_entries;
-      EXPECT_LE(total.used(), total.limit().value_or(total.used()) + kThreads);
+      if (total.limit()) EXPECT_LE(total.used(), *total.limit() + kThreads);
     }
     EXPECT_LE(context_.bytes.used(), *context_.bytes.limit() + kThreads * kLargestCharge);
     for (const auto& session : table_->List("", kSlots)) {

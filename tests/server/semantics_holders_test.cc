@@ -364,16 +364,33 @@ TEST_F(HoldersTest, LeasesWithoutASensibleTimeToLiveAreRefused) {
   EXPECT_TRUE(AliveSoon("nothing"));
 }
 
-TEST_F(HoldersTest, LeasesEndWithTheServer) {
+TEST_F(HoldersTest, LeasesEndWithTheServerOfWhichRenewalsTell) {
   ServeWith(kLong);
   const std::string handle = Lease(kLong);
   EXPECT_EQ(GetBy(handle, "x"), "miss a:x");
+  lab.On("slow", [this](Computing&) {
+    lab.gate("slow").Pass();
+    return "done";
+  });
+  Told slow;
+  std::thread call([&] { slow = Ask(handle, Request("slow")); });
+  ASSERT_TRUE(lab.gate("slow").AwaitArrived());
   Holding holding(*sessions, handle);
   ASSERT_TRUE(holding.Hold());
+  memo::v1::RenewSessionResponse renewed;
+  EXPECT_TRUE(Renew(handle, {}, &renewed).ok());
+  EXPECT_FALSE(renewed.draining());
   std::thread drain([this] { server->Drain(); });
   const auto told = holding.Read();
   EXPECT_TRUE(told && told->has_draining());
-  memo::v1::LeaseSessionResponse leased;
+  EXPECT_TRUE(Renew(handle, {}, &renewed).ok());
+  EXPECT_TRUE(renewed.draining());
+  EXPECT_TRUE(Renew(std::nullopt, {handle}, &renewed).ok());
+  EXPECT_TRUE(renewed.draining());
+  EXPECT_EQ(GetBy(handle, "x"), "hit a:x") << "what is leased stays so";
+  lab.gate("slow").Open();
+  call.join();
+  EXPECT_EQ(slow.Words(), "miss done");
   EXPECT_EQ(holding.Wait().error_code(), StatusCode::UNAVAILABLE);
   drain.join();
   StopServer();
