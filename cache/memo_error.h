@@ -47,6 +47,10 @@ inline std::string Quoted(std::string_view text) {
   return absl::StrCat("\"", shown, text.size() > kLongest ? "...\"" : "\"");
 }
 
+inline absl::Status BadRequest(std::string_view message) {
+  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
+}
+
 // The session of a call that waits, or was about to, is closed.
 inline absl::Status SessionClosed() {
   return MemoError(absl::StatusCode::kAborted, memo_error::kSessionClosed,

@@ -80,10 +80,10 @@ void ComputePool::Submit(Job job, Wanted wanted) {
     if (stopped_) {
       refused = Stopping();
     } else if (full()) {
-      refused =
-          MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
-                    absl::StrCat("too many computations: ", threads_.size(), " run and ",
-                                 queue_.size(), " wait, limit ", queue_limit_, " (", name_, ")"));
+      refused = MemoError(absl::StatusCode::kResourceExhausted, memo_error::kLimit,
+                          absl::StrCat("too many computations: ", threads_.size(), " run and ",
+                                       static_cast<int64_t>(queue_.size()) - idle_, " wait, limit ",
+                                       queue_limit_, " (", name_, ")"));
     } else {
       queue_.push_back({std::move(job), std::move(wanted)});
     }

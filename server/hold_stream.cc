@@ -4,13 +4,17 @@
 #include "memod/cache/memo_error.h"
 #include "memod/server/cache_report.h"
 #include "memod/server/session_service.h"
+#include "memod/server/unary_call.h"
 
 namespace memod {
 
 void HoldStream::Start(const std::shared_ptr<Session>& session) {
   auto expecting = env_.sessions.ExpectHolder(session);
   if (!expecting.ok()) return End(expecting.status());
-  to_hold_ = *std::move(expecting);
+  {
+    MutexLock lock(expected_mutex_);
+    expected_ = *std::move(expecting);
+  }
   env_.sessions.leases().Grant(std::static_pointer_cast<HoldStream>(shared_from_this()),
                                env_.heartbeat_timeout, Clock::now());
   StartRead(&request_);
@@ -26,18 +30,39 @@ void HoldStream::OnReadDone(bool ok) {
     return;
   }
   env_.sessions.leases().Renew(*this, Clock::now());
-  if (to_hold_ == nullptr) {
-    AnswerHeartbeat();
-  } else if (!request_.has_hold()) {
-    return End(MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest,
-                         "the first message of HoldSession is `hold`"));
-  } else if (absl::Status name = CheckHolderName(request_.hold().holder()); !name.ok()) {
-    return End(name);
-  } else {
-    Hold(to_hold_->shared_from_this(), request_.hold().holder());
-    to_hold_ = nullptr;
+  memo::v1::HoldSessionRequest message;
+  absl::Status taken = Decode(request_, message);
+  if (taken.ok()) taken = Take(message);
+  if (!taken.ok()) {
+    Lose(taken);
+    return End(taken);
   }
   StartRead(&request_);
+}
+
+absl::Status HoldStream::Take(const memo::v1::HoldSessionRequest& message) {
+  if (said_hold_) {
+    AnswerHeartbeat();
+    return absl::OkStatus();
+  }
+  if (!message.has_hold()) return BadRequest("the first message of HoldSession is `hold`");
+  if (absl::Status name = CheckHolderName(message.hold().holder()); !name.ok()) return name;
+  said_hold_ = true;
+  std::shared_ptr<Session> session;
+  if (const auto expected = TakeExpected()) session = expected->shared_from_this();
+  // From here on it is expected no more, so that who is refused finds the place free again.
+  if (session != nullptr) Hold(std::move(session), message.hold().holder());
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Session> HoldStream::TakeExpected() {
+  MutexLock lock(expected_mutex_);
+  return std::exchange(expected_, nullptr);
+}
+
+void HoldStream::Leave(const grpc::Status& status) {
+  TakeExpected();
+  Finish(status);
 }
 
 void HoldStream::OnCancel() {
@@ -58,19 +83,20 @@ void HoldStream::OnDone() {
 }
 
 void HoldStream::Tell(Word word, const Session& session) {
-  response_.Clear();
+  memo::v1::HoldSessionResponse message;
   switch (word) {
     case Word::kHeld:
-      response_.mutable_held()->set_session_id(session.id());
-      ReportDuration(env_.heartbeat_timeout, response_.mutable_held()->mutable_heartbeat_timeout());
+      message.mutable_held()->set_session_id(session.id());
+      ReportDuration(env_.heartbeat_timeout, message.mutable_held()->mutable_heartbeat_timeout());
       break;
     case Word::kHeartbeat:
-      response_.mutable_heartbeat();
+      message.mutable_heartbeat();
       break;
     case Word::kDraining:
-      response_.mutable_draining();
+      message.mutable_draining();
       break;
   }
+  Encode(message, response_);
   StartWrite(&response_);
 }
 

@@ -15,10 +15,6 @@ constexpr uint32_t kMaxNumbers = 1024;
 // Calls that are looked at together.
 constexpr size_t kBatch = 256;
 
-absl::Status BadRequest(std::string_view message) {
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
-}
-
 absl::Status DoesNotDecode() {
   return BadRequest("a message of the pipeline does not decode as a memo.v1.CallRequest");
 }

@@ -53,6 +53,9 @@ constexpr const char* kReflection[] = {"grpc.reflection.v1.ServerReflection",
 constexpr Duration kMoveTime = std::chrono::seconds(1);
 // For the last words to reach the clients.
 constexpr Duration kGoodbyeTime = std::chrono::milliseconds(500);
+// When nobody has called for this long, those are gone who called all the time: they know that their
+// sessions are closed. A call that comes when gRPC shuts down fails as CANCELLED, without a word.
+constexpr Duration kLastCall = std::chrono::milliseconds(100);
 
 int64_t MaxMessageBytes(const Config& config) {
   const int64_t most = std::max(config.server.max_request_bytes, config.session.max_state_bytes);
@@ -149,7 +152,7 @@ struct Server::Parts {
        config.session.max_ttl,
        admission,
        memory,
-       calls.calls.unsent()}};
+       calls.calls}};
   // Behind all that its jobs use: they have ended before any of that goes.
   ComputePool pool{{.threads = config.compute.threads,
                     .queue = config.compute.queue,
@@ -362,7 +365,9 @@ void Server::Stop(Time until) {
   Parts& parts = *parts_;
   parts.upstreams.Stop();
   parts.pool.Stop();
+  const bool called = parts.sessions.size() > 0;
   parts.sessions.CloseAll(CloseReason::kServerStopping);
+  if (called) parts.calls.calls.WaitIdle(kLastCall, Clock::now() + (until - Clock::now()) / 2);
   // Health watches do not end by themselves: the deadline does it.
   const auto deadline = std::chrono::system_clock::now() + (until - Clock::now());
   for (grpc::Server* server : {parts.data_server.get(), parts.admin_server.get()}) {

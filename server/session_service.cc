@@ -12,10 +12,12 @@
 #include "memod/server/hold_stream.h"
 #include "memod/server/logging.h"
 #include "memod/server/session_stream.h"
+#include "memod/server/unary_call.h"
 
 namespace memod {
 namespace {
 
+using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
@@ -24,41 +26,24 @@ constexpr Duration kMinTtl = std::chrono::milliseconds(100);
 constexpr size_t kLongestHolderName = 64;
 // Of one call, which takes an event thread all the while.
 constexpr int kMostRenewed = 10'000;
+constexpr size_t kMostRenewedBytes = 512 << 10;  // twice what as many handles take
 
 absl::Status Draining() {
   return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,
                    "the server is about to stop: open the session elsewhere");
 }
 
-// A unary call. Deletes itself when it is done.
-class UnaryReply final : public ServerUnaryReactor {
- public:
-  UnaryReply(UnsentAnswers& unsent, CallbackServerContext& context,
-             const google::protobuf::Message& response)
-      : unsent_(unsent), context_(context), response_(response) {}
-
-  // Once. With the response as it is by then, unless it is an error.
-  void Answer(const absl::Status& status) {
-    if (status.ok()) unsent_.Add(answer_, context_, response_.ByteSizeLong());
-    Finish(ToGrpcStatus(status, context_));
-  }
-
- private:
-  void OnDone() override { delete this; }
-  // It waits for nothing, so it needs no thread of its own.
-  bool InternalInlineable() override { return true; }
-
-  UnsentAnswers& unsent_;
-  CallbackServerContext& context_;
-  const google::protobuf::Message& response_;
-  UnsentAnswer answer_;
-};
-
-// gRPC keeps a request until its call is done, a session's all its life, and a state may be large.
 template <typename Request>
-std::optional<google::protobuf::Any> TakeState(const Request* request) {
-  if (!request->has_state()) return std::nullopt;
-  return std::move(*const_cast<Request*>(request)->mutable_state());
+std::optional<google::protobuf::Any> TakeState(Request& request) {
+  if (!request.has_state()) return std::nullopt;
+  return std::move(*request.mutable_state());  // it may be large
+}
+
+// Before it is decoded, which can take far longer, and far more memory, than it took to send.
+absl::Status CheckLength(const ByteBuffer& request, size_t max) {
+  if (!request.Valid() || request.Length() <= max) return absl::OkStatus();
+  return BadRequest(
+      absl::StrCat("the request is ", request.Length(), " bytes; want at most ", max));
 }
 
 const char* Name(CloseReason reason) {
@@ -75,10 +60,6 @@ const char* Name(CloseReason reason) {
       return "server stopping";
   }
   return "";
-}
-
-absl::Status BadRequest(const std::string& message) {
-  return MemoError(absl::StatusCode::kInvalidArgument, memo_error::kBadRequest, message);
 }
 
 // As duration.proto has it.
@@ -159,14 +140,6 @@ void SessionService::Done(const std::shared_ptr<HolderStream>& stream) {
   streams_.erase(stream);
 }
 
-ServerUnaryReactor* SessionService::Reply(CallbackServerContext* context,
-                                          const google::protobuf::Message& response,
-                                          const absl::Status& status) const {
-  auto* const reply = new UnaryReply(env_.unsent, *context, response);
-  reply->Answer(status);
-  return reply;
-}
-
 absl::Status SessionService::CheckRoom(const CallbackServerContext& context) const {
   absl::Status status = env_.memory.Check(MemoryPressure::Step::kNoSessions);
   if (!status.ok()) return status;
@@ -175,6 +148,7 @@ absl::Status SessionService::CheckRoom(const CallbackServerContext& context) con
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
+  if (draining()) return Draining();  // that came while the instance was made
   const std::string_view state_type = origin.state_type;
   auto session = env_.sessions.Open(std::move(origin), std::move(peer), Clock::now());
   if (session.ok()) {
@@ -184,12 +158,15 @@ absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std
   return session;
 }
 
-grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSession(
-    CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) {
+grpc::ServerWriteReactor<ByteBuffer>* SessionService::OpenSession(CallbackServerContext* context,
+                                                                  const ByteBuffer* bytes) {
+  memo::v1::OpenSessionRequest request;
+  absl::Status status = Decode(*bytes, request);
   const auto stream =
-      std::make_shared<SessionStream>(env_.holding, *this, *context, request->holder());
-  absl::Status status = Add(stream);
-  if (status.ok()) status = CheckHolderName(request->holder());
+      std::make_shared<SessionStream>(env_.holding, *this, *context, request.holder());
+  const absl::Status added = Add(stream);
+  if (status.ok()) status = added;
+  if (status.ok()) status = CheckHolderName(request.holder());
   if (status.ok()) status = CheckRoom(*context);
   if (!status.ok()) {
     stream->End(status);
@@ -202,8 +179,8 @@ grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* SessionService::OpenSes
   return stream.get();
 }
 
-grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>*
-SessionService::HoldSession(CallbackServerContext* context) {
+grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>* SessionService::HoldSession(
+    CallbackServerContext* context) {
   const auto stream = std::make_shared<HoldStream>(env_.holding, *this, *context);
   // Sessions that are open stay so until the server stops.
   if (!Add(stream).ok()) stream->Drain();
@@ -217,131 +194,172 @@ SessionService::HoldSession(CallbackServerContext* context) {
 }
 
 ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
-                                                 const memo::v1::LeaseSessionRequest* request,
-                                                 memo::v1::LeaseSessionResponse* response) {
-  const absl::Status status = draining() ? Draining() : CheckRoom(*context);
-  const auto ttl = status.ok() ? TtlOf(*request, env_.max_ttl) : status;
-  if (!ttl.ok()) return Reply(context, *response, ttl.status());
-  auto* const reply = new UnaryReply(env_.unsent, *context, *response);
+                                                 const ByteBuffer* bytes, ByteBuffer* answer) {
+  auto* const call = new UnaryCall<memo::v1::LeaseSessionRequest, memo::v1::LeaseSessionResponse>(
+      env_.calls.unsent(), *context, *answer);
+  absl::Status status = Decode(*bytes, call->request);
+  if (status.ok()) status = draining() ? Draining() : CheckRoom(*context);
+  const auto ttl = status.ok() ? TtlOf(call->request, env_.max_ttl) : status;
+  if (!ttl.ok()) {
+    call->Answer(ttl.status());
+    return call;
+  }
   auto lease = [=, this, ttl = *ttl](absl::StatusOr<Origin> origin) {
     const auto leased = [&]() -> absl::Status {
       if (!origin.ok()) return origin.status();
       const auto session = Open(*std::move(origin), context->peer());
       if (!session.ok()) return session.status();
-      response->set_handle((*session)->handle());
-      response->set_session_id((*session)->id());
+      call->response.set_handle((*session)->handle());
+      call->response.set_session_id((*session)->id());
       return env_.sessions.Lease(**session, ttl, Clock::now());
     };
-    reply->Answer(leased());
+    call->Answer(leased());
   };
   env_.incarnator.Make(
-      TakeState(request), Select(context->client_metadata(), env_.captured),
+      TakeState(call->request), Select(context->client_metadata(), env_.captured),
       {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(lease)});
-  return reply;
-}
-
-ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
-                                                 const memo::v1::RenewSessionRequest* request,
-                                                 memo::v1::RenewSessionResponse* response) {
-  const Time now = Clock::now();
-  const absl::Status metadata =
-      CheckMetadata(context->client_metadata(), env_.admission.max_metadata_bytes());
-  if (!metadata.ok()) return Reply(context, *response, metadata);
-  if (request->handles_size() > kMostRenewed) {
-    return Reply(context, *response,
-                 BadRequest(absl::StrCat("there are ", request->handles_size(),
-                                         " handles; want at most ", kMostRenewed, " in a call")));
-  }
-  if (request->handles().empty() || context->client_metadata().contains("memo-session")) {
-    const auto own = SessionOf(*context);
-    if (!own.ok()) return Reply(context, *response, own.status());
-    if (absl::Status renewed = env_.sessions.Renew(**own, now); !renewed.ok()) {
-      return Reply(context, *response, renewed);
-    }
-  }
-  for (int i = 0; i < request->handles_size(); ++i) {
-    const auto session = env_.sessions.Find(request->handles(i));
-    if (session == nullptr || !env_.sessions.Renew(*session, now).ok()) response->add_lost(i);
-  }
-  response->set_draining(draining());
-  return Reply(context, *response, absl::OkStatus());
+  return call;
 }
 
 ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
-                                                const memo::v1::UpdateStateRequest* request,
-                                                memo::v1::UpdateStateResponse* response) {
-  if (absl::Status status = env_.admission.Check(); !status.ok())
-    return Reply(context, *response, status);
-  auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, *response, session.status());
-  const auto incarnation = (*session)->incarnation();
-  if (incarnation == nullptr) return Reply(context, *response, SessionNotFound());
-  auto* const reply = new UnaryReply(env_.unsent, *context, *response);
+                                                const ByteBuffer* bytes, ByteBuffer* answer) {
+  auto* const call = new UnaryCall<memo::v1::UpdateStateRequest, memo::v1::UpdateStateResponse>(
+      env_.calls.unsent(), *context, *answer);
+  absl::Status status = Decode(*bytes, call->request);
+  if (status.ok()) status = env_.admission.Check();
+  const auto session = status.ok() ? SessionOf(*context) : status;
+  const auto incarnation = session.ok() ? (*session)->incarnation() : nullptr;
+  if (incarnation == nullptr) {
+    call->Answer(session.ok() ? SessionNotFound() : session.status());
+    return call;
+  }
+  env_.calls.Enter();  // a drain waits for it
   auto swap = [=, this, session = *session](absl::StatusOr<Origin> origin) {
-    absl::Status status = origin.status();
-    if (status.ok()) {
+    absl::Status updated = origin.status();
+    if (updated.ok()) {
       const auto receipt = env_.sessions.Update(*session, *std::move(origin));
-      status = receipt.status();
-      if (status.ok()) ReportReceipt(*receipt, response->mutable_receipt());
+      updated = receipt.status();
+      if (updated.ok()) ReportReceipt(*receipt, call->response.mutable_receipt());
     }
-    reply->Answer(status);
+    call->Answer(updated);
+    env_.calls.Leave();
   };
   env_.incarnator.Make(
-      TakeState(request), incarnation->self->metadata,
+      TakeState(call->request), incarnation->self->metadata,
       {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(swap)});
-  return reply;
+  return call;
+}
+
+template <typename Request, typename Response>
+ServerUnaryReactor* SessionService::Answer(Handler<Request, Response> handler, Context& context,
+                                           const ByteBuffer& request, ByteBuffer& response,
+                                           size_t max_bytes) const {
+  auto* const call = new UnaryCall<Request, Response>(env_.calls.unsent(), context, response);
+  absl::Status status = CheckLength(request, max_bytes);
+  if (status.ok()) status = Decode(request, call->request);
+  if (status.ok()) status = (this->*handler)(context, call->request, call->response);
+  call->Answer(status);
+  return call;
+}
+
+ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
+                                                 const ByteBuffer* request, ByteBuffer* response) {
+  return Answer(&SessionService::Renew, *context, *request, *response, kMostRenewedBytes);
+}
+
+absl::Status SessionService::Renew(const Context& context,
+                                   const memo::v1::RenewSessionRequest& request,
+                                   memo::v1::RenewSessionResponse& response) const {
+  const Time now = Clock::now();
+  const absl::Status metadata =
+      CheckMetadata(context.client_metadata(), env_.admission.max_metadata_bytes());
+  if (!metadata.ok()) return metadata;
+  if (request.handles_size() > kMostRenewed) {
+    return BadRequest(absl::StrCat("there are ", request.handles_size(), " handles; want at most ",
+                                   kMostRenewed, " in a call"));
+  }
+  if (request.handles().empty() || context.client_metadata().contains("memo-session")) {
+    const auto own = SessionOf(context);
+    if (!own.ok()) return own.status();
+    if (absl::Status renewed = env_.sessions.Renew(**own, now); !renewed.ok()) return renewed;
+  }
+  for (int i = 0; i < request.handles_size(); ++i) {
+    const auto session = env_.sessions.Find(request.handles(i));
+    if (session == nullptr || !env_.sessions.Renew(*session, now).ok()) response.add_lost(i);
+  }
+  response.set_draining(draining());
+  return absl::OkStatus();
 }
 
 ServerUnaryReactor* SessionService::CloseSession(CallbackServerContext* context,
-                                                 const memo::v1::CloseSessionRequest*,
-                                                 memo::v1::CloseSessionResponse* response) {
-  const auto session = SessionOf(*context);
-  if (!session.ok()) return Reply(context, *response, session.status());
+                                                 const ByteBuffer* request, ByteBuffer* response) {
+  return Answer(&SessionService::Close, *context, *request, *response);
+}
+
+absl::Status SessionService::Close(const Context& context, const memo::v1::CloseSessionRequest&,
+                                   memo::v1::CloseSessionResponse& response) const {
+  const auto session = SessionOf(context);
+  if (!session.ok()) return session.status();
   const auto receipt = env_.sessions.Close(*session, CloseReason::kClosedByClient);
-  if (!receipt) return Reply(context, *response, SessionNotFound());
-  ReportReceipt(*receipt, response->mutable_receipt());
-  return Reply(context, *response, absl::OkStatus());
+  if (!receipt) return SessionNotFound();
+  ReportReceipt(*receipt, response.mutable_receipt());
+  return absl::OkStatus();
 }
 
 ServerUnaryReactor* SessionService::ClearCache(CallbackServerContext* context,
-                                               const memo::v1::ClearCacheRequest* request,
-                                               memo::v1::ClearCacheResponse* response) {
-  const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, *response, memory.status());
-  const MemoizedMethod* one = request->method().empty() ? nullptr : &memory->methods.front()->memo;
-  ReportReceipt(memory->incarnation->cache->Clear(one).receipt, response->mutable_receipt());
-  return Reply(context, *response, absl::OkStatus());
+                                               const ByteBuffer* request, ByteBuffer* response) {
+  return Answer(&SessionService::Clear, *context, *request, *response);
+}
+
+absl::Status SessionService::Clear(const Context& context,
+                                   const memo::v1::ClearCacheRequest& request,
+                                   memo::v1::ClearCacheResponse& response) const {
+  const auto memory = MemoryOf(context, request.method());
+  if (!memory.ok()) return memory.status();
+  const MemoizedMethod* one = request.method().empty() ? nullptr : &memory->methods.front()->memo;
+  ReportReceipt(memory->incarnation->cache->Clear(one).receipt, response.mutable_receipt());
+  return absl::OkStatus();
 }
 
 ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
-                                           const memo::v1::ForgetRequest* request,
-                                           memo::v1::ForgetResponse* response) {
-  if (request->method().empty()) {
-    return Reply(context, *response,
-                 BadRequest("method is empty; want the name of the method whose answer to "
-                            "forget, as in /package.Service/Method"));
+                                           const ByteBuffer* request, ByteBuffer* response) {
+  return Answer(&SessionService::ForgetOne, *context, *request, *response);
+}
+
+absl::Status SessionService::ForgetOne(const Context& context,
+                                       const memo::v1::ForgetRequest& request,
+                                       memo::v1::ForgetResponse& response) const {
+  if (request.method().empty()) {
+    return BadRequest(
+        "method is empty; want the name of the method whose answer to forget, as in "
+        "/package.Service/Method");
   }
-  const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, *response, memory.status());
+  const auto memory = MemoryOf(context, request.method());
+  if (!memory.ok()) return memory.status();
   const Method& method = *memory->methods.front();
-  const CallKey key(method, request->request(), [&](const std::vector<std::string>& names) {
-    return Select(context->client_metadata(), names);
+  const CallKey key(method, request.request(), [&](const std::vector<std::string>& names) {
+    return Select(context.client_metadata(), names);
   });
   ReportReceipt(memory->incarnation->cache->Forget(method.memo, key.key()),
-                response->mutable_receipt());
-  return Reply(context, *response, absl::OkStatus());
+                response.mutable_receipt());
+  return absl::OkStatus();
 }
 
 ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
-                                                 const memo::v1::GetCacheInfoRequest* request,
-                                                 memo::v1::GetCacheInfoResponse* response) {
-  const auto memory = MemoryOf(*context, request->method());
-  if (!memory.ok()) return Reply(context, *response, memory.status());
+                                                 const ByteBuffer* request, ByteBuffer* response) {
+  return Answer(&SessionService::CacheInfo, *context, *request, *response);
+}
+
+absl::Status SessionService::CacheInfo(const Context& context,
+                                       const memo::v1::GetCacheInfoRequest& request,
+                                       memo::v1::GetCacheInfoResponse& response) const {
+  const auto memory = MemoryOf(context, request.method());
+  if (!memory.ok()) return memory.status();
   ReportCacheInfo(
       memory->methods,
       [&](const Method& method) { return memory->incarnation->cache->Info(method.memo); },
-      response->mutable_total(), response->mutable_methods());
-  return Reply(context, *response, absl::OkStatus());
+      response.mutable_total(), response.mutable_methods());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionService::SessionOf(

@@ -1,6 +1,8 @@
 // SessionService of memo/v1/session.proto: opens, holds and closes sessions. Contains no policy.
 #pragma once
 
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,14 +13,26 @@
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/cache/session_table.h"
 #include "memod/server/admission.h"
+#include "memod/server/calls_in_flight.h"
 #include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
-#include "memod/server/unsent_answers.h"
 
 namespace memod {
 
-class SessionService final : public memo::v1::SessionService::CallbackService {
+// Each method gets the bytes; see unary_call.h.
+using RawSessionService = memo::v1::SessionService::WithRawCallbackMethod_OpenSession<
+    memo::v1::SessionService::WithRawCallbackMethod_HoldSession<
+        memo::v1::SessionService::WithRawCallbackMethod_LeaseSession<
+            memo::v1::SessionService::WithRawCallbackMethod_RenewSession<
+                memo::v1::SessionService::WithRawCallbackMethod_UpdateState<
+                    memo::v1::SessionService::WithRawCallbackMethod_CloseSession<
+                        memo::v1::SessionService::WithRawCallbackMethod_ClearCache<
+                            memo::v1::SessionService::WithRawCallbackMethod_Forget<
+                                memo::v1::SessionService::WithRawCallbackMethod_GetCacheInfo<
+                                    memo::v1::SessionService::Service>>>>>>>>>;
+
+class SessionService final : public RawSessionService {
  public:
   // What the service works on; all outlive it.
   struct Environment {
@@ -30,7 +44,7 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
     Duration max_ttl;
     const Admission& admission;
     const MemoryPressure& memory;
-    UnsentAnswers& unsent;  // its unary answers
+    CallsInFlight& calls;
   };
 
   explicit SessionService(Environment environment) : env_(std::move(environment)) {}
@@ -46,34 +60,35 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   // Those of them whose clients do not read; by the WriteClock.
   std::vector<StalledCall> Stalled() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>* OpenSession(
-      grpc::CallbackServerContext* context, const memo::v1::OpenSessionRequest* request) override;
-  grpc::ServerBidiReactor<memo::v1::HoldSessionRequest, memo::v1::HoldSessionResponse>* HoldSession(
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* OpenSession(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* HoldSession(
       grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* LeaseSession(grpc::CallbackServerContext* context,
-                                         const memo::v1::LeaseSessionRequest* request,
-                                         memo::v1::LeaseSessionResponse* response) override;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* RenewSession(grpc::CallbackServerContext* context,
-                                         const memo::v1::RenewSessionRequest* request,
-                                         memo::v1::RenewSessionResponse* response) override;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* UpdateState(grpc::CallbackServerContext* context,
-                                        const memo::v1::UpdateStateRequest* request,
-                                        memo::v1::UpdateStateResponse* response) override;
+                                        const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context,
-                                         const memo::v1::CloseSessionRequest* request,
-                                         memo::v1::CloseSessionResponse* response) override;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* ClearCache(grpc::CallbackServerContext* context,
-                                       const memo::v1::ClearCacheRequest* request,
-                                       memo::v1::ClearCacheResponse* response) override;
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* Forget(grpc::CallbackServerContext* context,
-                                   const memo::v1::ForgetRequest* request,
-                                   memo::v1::ForgetResponse* response) override;
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetCacheInfo(grpc::CallbackServerContext* context,
-                                         const memo::v1::GetCacheInfoRequest* request,
-                                         memo::v1::GetCacheInfoResponse* response) override;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override;
 
   // For its streams.
 
+  // UNAVAILABLE: from Drain on. RESOURCE_EXHAUSTED: as SessionTable::Open.
   absl::StatusOr<std::shared_ptr<Session>> Open(Origin origin, std::string peer);
   // The stream has ended; nothing uses it any more.
   void Done(const std::shared_ptr<HolderStream>& stream) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -84,10 +99,25 @@ class SessionService final : public memo::v1::SessionService::CallbackService {
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<HolderStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // `response` is sent unless `status` is an error.
-  grpc::ServerUnaryReactor* Reply(grpc::CallbackServerContext* context,
-                                  const google::protobuf::Message& response,
-                                  const absl::Status& status) const;
+  // Of calls that are answered at once.
+  using Context = grpc::CallbackServerContext;
+  absl::Status Renew(const Context& context, const memo::v1::RenewSessionRequest& request,
+                     memo::v1::RenewSessionResponse& response) const;
+  absl::Status Close(const Context& context, const memo::v1::CloseSessionRequest& request,
+                     memo::v1::CloseSessionResponse& response) const;
+  absl::Status Clear(const Context& context, const memo::v1::ClearCacheRequest& request,
+                     memo::v1::ClearCacheResponse& response) const;
+  absl::Status ForgetOne(const Context& context, const memo::v1::ForgetRequest& request,
+                         memo::v1::ForgetResponse& response) const;
+  absl::Status CacheInfo(const Context& context, const memo::v1::GetCacheInfoRequest& request,
+                         memo::v1::GetCacheInfoResponse& response) const;
+  template <typename Request, typename Response>
+  using Handler = absl::Status (SessionService::*)(const Context&, const Request&, Response&) const;
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Answer(Handler<Request, Response> handler, Context& context,
+                                   const grpc::ByteBuffer& request, grpc::ByteBuffer& response,
+                                   size_t max_bytes = std::numeric_limits<size_t>::max()) const;
+
   // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
   absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;
   // The session that the call's metadata names.

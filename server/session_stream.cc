@@ -2,6 +2,7 @@
 
 #include "memod/server/cache_report.h"
 #include "memod/server/session_service.h"
+#include "memod/server/unary_call.h"
 
 namespace memod {
 
@@ -18,19 +19,20 @@ void SessionStream::OnDone() {
 }
 
 void SessionStream::Tell(Word word, const Session& session) {
-  message_.Clear();
+  memo::v1::OpenSessionResponse message;
   switch (word) {
     case Word::kHeld:
-      message_.mutable_opened()->set_handle(session.handle());
-      message_.mutable_opened()->set_session_id(session.id());
-      ReportDuration(env_.resume_window, message_.mutable_opened()->mutable_resume_window());
+      message.mutable_opened()->set_handle(session.handle());
+      message.mutable_opened()->set_session_id(session.id());
+      ReportDuration(env_.resume_window, message.mutable_opened()->mutable_resume_window());
       break;
     case Word::kDraining:
-      message_.mutable_draining();
+      message.mutable_draining();
       break;
     case Word::kHeartbeat:
       break;  // nobody sends one here
   }
+  Encode(message, message_);
   StartWrite(&message_);
 }
 

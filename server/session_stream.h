@@ -1,6 +1,7 @@
 // One OpenSession stream: opens a session, and holds it.
 #pragma once
 
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <memory>
@@ -8,15 +9,13 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "memo/v1/session.pb.h"
 #include "memod/server/holder_stream.h"
 
 namespace memod {
 
 class SessionService;
 
-class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessionResponse>,
-                            public HolderStream {
+class SessionStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public HolderStream {
  public:
   // `service` holds a reference to the stream until gRPC is done with it.
   SessionStream(const Environment& environment, SessionService& service,
@@ -38,7 +37,7 @@ class SessionStream final : public grpc::ServerWriteReactor<memo::v1::OpenSessio
 
   SessionService& service_;
   const std::string holder_;
-  memo::v1::OpenSessionResponse message_;  // of the write under way
+  grpc::ByteBuffer message_;  // of the write under way
 };
 
 }  // namespace memod

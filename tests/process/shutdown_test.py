@@ -97,6 +97,19 @@ class ShutdownTest(unittest.TestCase):
         self.assertEqual(next(session.stream).WhichOneof("event"), "draining")
         self.assertRaises(grpc.RpcError, next, session.stream)
 
+    # gRPC has no word for a call that comes when it shuts down; by then nobody is to call any more.
+    def test_who_calls_all_the_time_is_told_that_the_session_is_closed(self):
+        memod, client = self.start("--server.drain_timeout=0s")
+        session = client.open(adder())
+        self.assertEqual(session.call(CALCULATE, numbers(1, 2)).sum, 3)
+        memod.send(signal.SIGTERM)
+        with self.assertRaises(grpc.RpcError) as ended:
+            while True:
+                session.call(CALCULATE, numbers(1, 2))
+        self.assertEqual(ended.exception.code(), grpc.StatusCode.NOT_FOUND)
+        self.assertEqual(metadata_of(ended.exception)["memo-error"], "SESSION_NOT_FOUND")
+        self.assertEqual(memod.wait(), 0)
+
     def test_a_later_interrupt_ends_it_at_once(self):
         for first in (signal.SIGTERM, signal.SIGINT):
             memod, client = self.start(f"--server.drain_timeout={LONG}s")

@@ -90,6 +90,32 @@ TEST_F(BadInputTest, UndecodableRequestNamesTheMessageAndIsNotRemembered) {
   EXPECT_EQ(CacheInfoOf(session, kCompute).errors(), 2);
 }
 
+TEST_F(BadInputTest, UndecodableRequestAboutASessionNamesTheMessage) {
+  Serve();
+  const SessionHandle session = Open("a");
+  for (const std::string name : {"OpenSession", "LeaseSession", "RenewSession", "UpdateState",
+                                 "CloseSession", "ClearCache", "Forget", "GetCacheInfo"}) {
+    const Told told =
+        Ask(session.handle(), kUndecodable, {.method = "/memo.v1.SessionService/" + name});
+    EXPECT_EQ(told.Words(), "INVALID_ARGUMENT BAD_REQUEST") << name;
+    EXPECT_EQ(told.status.error_message(),
+              absl::StrCat("the request is not a valid memo.v1.", name, "Request"));
+  }
+  EXPECT_EQ(Get(session, "x"), "miss a:x");
+}
+
+// Eight million strings, had they been decoded.
+TEST_F(BadInputTest, RenewalsThatTakeFarMoreToDecodeThanToSendAreNotDecoded) {
+  Serve();
+  const SessionHandle session = Open("a");
+  std::string request;
+  for (int i = 0; i < 8'000'000; ++i) request += std::string("\x0a\x00", 2);
+  const Told told =
+      Ask(session.handle(), request, {.method = "/memo.v1.SessionService/RenewSession"});
+  EXPECT_EQ(told.Words(), "INVALID_ARGUMENT BAD_REQUEST");
+  EXPECT_EQ(told.status.error_message(), "the request is 16000000 bytes; want at most 524288");
+}
+
 TEST_F(BadInputTest, UndecodableStateNamesTheMessage) {
   Serve();
   const Told told = OpenWith(StateOf("memo.testing.v1.ProbeState", kUndecodable));

@@ -184,10 +184,10 @@ TEST_F(DyingClientTest, WhileItsNextStateIsBeingMade) {
   auto update = UpdateDying(opening.handle());
   ASSERT_TRUE(lab.gate("next").AwaitArrived());
   ExpectSoon(
-      "sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 1, "
+      "sessions 1, instances 1, entries 1, holders 1, incarnations 1, reactors 2, "
       "builds 1");
   Die();
-  ExpectSoonAfterDeath("builds 1");  // which foreign code makes, as long as it takes
+  ExpectSoonAfterDeath("reactors 1, builds 1");  // which foreign code makes, as long as it takes
   EXPECT_EQ(update.get().error_code(), grpc::StatusCode::UNAVAILABLE);
   lab.gate("next").Open();
   EXPECT_TRUE(AliveSoon("nothing"));
@@ -208,7 +208,7 @@ TEST_F(DyingClientTest, WhileItsNextStateWaitsForAThread) {
   Die();
   ExpectSoonAfterDeath(
       "sessions 1, instances 1, flights 1, holders 1, incarnations 1, waiters 1, timers 1, "
-      "reactors 2, queued 1, builds 1, calls 1");
+      "reactors 3, queued 1, builds 1, calls 1");
   EXPECT_FALSE(update.get().ok());
   lab.gate("slow").Open();
   EXPECT_EQ(slow.Words(), "miss b:slow");

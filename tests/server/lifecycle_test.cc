@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 #include <thread>
@@ -100,7 +101,7 @@ TEST_F(LifecycleTest, DrainingLetsCallsEndTellsTheHoldersAndTurnsAwayNewSessions
   EXPECT_EQ(lab.instances(), 0);
 }
 
-TEST_F(LifecycleTest, SessionThatOpensWhileTheServerDrainsIsToldOrTurnedAway) {
+TEST_F(LifecycleTest, SessionWhoseOpeningADrainOvertakesIsTurnedAway) {
   Serve();
   lab.OnOpen("slow", [&] {
     lab.gate("open").Pass();
@@ -119,11 +120,35 @@ TEST_F(LifecycleTest, SessionThatOpensWhileTheServerDrainsIsToldOrTurnedAway) {
   std::thread drain([&] { server->Drain(); });
   told.get_future().get();
   lab.gate("open").Open();
-  const auto opened = opening.get();
-  ASSERT_TRUE(opened.ok()) << "it came before the server began to stop";
-  EXPECT_TRUE(Soon([&] { return opened->draining(); }, true));
+  const absl::Status opened = opening.get().status();
+  EXPECT_EQ(opened.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("open the session elsewhere"));
   lab.gate("busy").Open();
   EXPECT_EQ(busy.Words(), "miss done");
+  drain.join();
+  StopServer();
+}
+
+TEST_F(LifecycleTest, DrainWaitsForAStateThatIsBeingChanged) {
+  Serve();
+  SessionHandle session = Open("a");
+  lab.OnOpen("slow", [&] {
+    lab.gate("open").Pass();
+    return absl::OkStatus();
+  });
+  auto update = std::async(std::launch::async, [&] { return session.UpdateState(State("slow")); });
+  ASSERT_TRUE(lab.gate("open").AwaitArrived());
+  std::atomic<bool> drained = false;
+  std::thread drain([&] {
+    server->Drain();
+    drained = true;
+  });
+  // Longer than without a call.
+  const Time later = Clock::now() + std::chrono::milliseconds(1500);
+  EXPECT_TRUE(Soon([&] { return Clock::now() > later; }, true));
+  EXPECT_FALSE(drained);
+  lab.gate("open").Open();
+  EXPECT_TRUE(update.get().ok());
   drain.join();
   StopServer();
 }

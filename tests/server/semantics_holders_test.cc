@@ -14,6 +14,7 @@
 #include "memod/tests/testing/holding.h"
 #include "memod/tests/testing/opening.h"
 #include "memod/tests/testing/server_test.h"
+#include "memod/tests/testing/stream_call.h"
 
 namespace memod {
 namespace {
@@ -197,6 +198,42 @@ TEST_F(HoldersTest, WhatIsNoHoldIsRefused) {
     EXPECT_TRUE(stream.SendHold(std::string(65, 'x')));
     EXPECT_EQ(stream.Wait().error_message(), "the holder's name is 65 bytes; want at most 64");
   }
+}
+
+TEST_F(HoldersTest, MessageThatDoesNotDecodeIsNoHalfClose) {
+  ServeWith(kLong);
+  Opening opening(*sessions, State("a"));
+  Holding named(*sessions, opening.handle());
+  ASSERT_TRUE(named.Hold("me"));
+  StreamCall raw(grpc::CreateChannel(target(), grpc::InsecureChannelCredentials()),
+                 "/memo.v1.SessionService/HoldSession",
+                 {.metadata = {{"memo-session", opening.handle()}}});
+  memo::v1::HoldSessionRequest hold;
+  hold.mutable_hold()->set_holder("me");
+  ASSERT_TRUE(raw.Write(hold.SerializeAsString()));
+  EXPECT_TRUE(raw.Read().has_value());
+  opening.Cancel();
+  EXPECT_TRUE(Soon([this] { return Gauges().holders(); }, 1));
+  ASSERT_TRUE(raw.Write("\xff\xff\xff"));
+  EXPECT_EQ(raw.Finish().Words(), "INVALID_ARGUMENT BAD_REQUEST");
+  EXPECT_EQ(GetBy(opening.handle(), "x"), "miss a:x") << "it waits for its client";
+  Close(opening.handle());
+}
+
+TEST_F(HoldersTest, WhoIsRefusedHasGivenHisPlaceBack) {
+  ServeOptions options;
+  options.config.session.max_holders = 1;
+  Serve(options);
+  const std::string handle = Lease(kLong);
+  for (int i = 0; i < 30; ++i) {
+    Holding wrong(*sessions, handle);
+    EXPECT_TRUE(wrong.SendHeartbeat());
+    EXPECT_EQ(wrong.Wait().error_code(), StatusCode::INVALID_ARGUMENT)
+        << wrong.Wait().error_message();
+  }
+  Holding right(*sessions, handle);
+  EXPECT_TRUE(right.Hold());
+  Close(handle);
 }
 
 // The resume window
