@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "memo/examples/v1/slow_adder.pb.h"
 #include "memod/tests/testing/server_test.h"
+#include "memod/tests/testing/stream_call.h"
 
 namespace memod {
 namespace {
@@ -100,6 +101,19 @@ TEST_F(BadInputTest, UndecodableRequestAboutASessionNamesTheMessage) {
     EXPECT_EQ(told.Words(), "INVALID_ARGUMENT BAD_REQUEST") << name;
     EXPECT_EQ(told.status.error_message(),
               absl::StrCat("the request is not a valid memo.v1.", name, "Request"));
+  }
+  EXPECT_EQ(Get(session, "x"), "miss a:x");
+}
+
+TEST_F(BadInputTest, CallAboutASessionWithoutARequestIsToldSo) {
+  Serve();
+  const SessionHandle session = Open("a");
+  const auto channel = grpc::CreateChannel(target(), grpc::InsecureChannelCredentials());
+  for (const std::string name : {"OpenSession", "LeaseSession", "RenewSession", "CloseSession"}) {
+    StreamCall call(channel, "/memo.v1.SessionService/" + name,
+                    {.metadata = {{"memo-session", session.handle()}}});
+    call.HalfClose();
+    EXPECT_EQ(call.Finish().Words(), "INTERNAL: the call ended without a request message") << name;
   }
   EXPECT_EQ(Get(session, "x"), "miss a:x");
 }
