@@ -18,9 +18,8 @@ from memo._results import Lost
 from memo.v1 import session_pb2, session_pb2_grpc
 
 Metadata = Sequence[Tuple[str, Any]]
-# Told of `draining`, and of the stream's end, on threads that it must not hold up.
+# Told of `draining`, on a thread that it must not hold up.
 OnDraining = Optional[Callable[[], object]]
-OnEnded = Callable[[Any], object]
 
 
 class Released(Exception):
@@ -68,8 +67,8 @@ class Hold:
         """How long, in seconds, the server keeps a session that has lost its stream."""
         return float(self.opened.resume_window.ToNanoseconds() / 1e9)
 
-    def open(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
-        """Opens a session, and waits until it is open."""
+    def open(self, on_draining: OnDraining) -> Any:
+        """Opens a session, and waits until it is open. Returns the stream that holds it."""
         while True:
             with self._lock:
                 state = self._state
@@ -79,11 +78,10 @@ class Hold:
             if self._hold(stream, opened, state):
                 if on_draining is None:
                     self._unread = stream
-                stream.add_done_callback(on_ended)
-                return
+                return stream
 
-    def resume(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
-        """Takes the session up again, and waits until it is held."""
+    def resume(self, on_draining: OnDraining) -> Any:
+        """Takes the session up again, and waits until it is held. Returns the stream that holds it."""
         heart = _Heart(self._name)
         stream = self._service.HoldSession(
             heart.requests(), metadata=(("memo-session", self.opened.handle),)
@@ -91,8 +89,8 @@ class Hold:
         heart.begin(stream)
         held = self._first(stream, on_draining, heart).held
         heart.timeout.put(held.heartbeat_timeout.ToNanoseconds() / 1e9)
-        if self._hold(stream, self.opened, None):
-            stream.add_done_callback(on_ended)
+        self._hold(stream, self.opened, None)
+        return stream
 
     def probe(self) -> None:
         """Has gRPC connect as soon as it can, until `stop_probing`. Not thread-safe, as that."""
@@ -173,8 +171,8 @@ class Hold:
     def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:
         """The first message. gRPC reads without a timeout, so a thread of ours reads."""
         first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
-        _start_reader(_read, stream, first, on_draining, heart)
         try:
+            _start_reader(_read, stream, first, on_draining, heart)
             return first.result(self._timeout)
         except concurrent.futures.TimeoutError:
             stream.cancel()

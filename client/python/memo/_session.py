@@ -15,6 +15,7 @@ Who holds whom decides here when a session ends, so these are the rules:
 import functools
 import os
 import threading
+import time
 import weakref
 from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional, Tuple, Type
@@ -25,16 +26,16 @@ from google.protobuf.message import Message
 
 from memo._channel import SessionChannel
 from memo._hold import Hold, Metadata, OnDraining, service_of
-from memo._reconnect import is_for_good, lost_by, reconnect
+from memo._reconnect import Held, is_for_good, lost_by, pause_before, reconnect
 from memo._results import CacheInfo, Lost, Receipt
-from memo._worker import Worker
+from memo._worker import Timer, Worker
 from memo.v1 import session_pb2
 
-_releases = Worker("memo-releases")  # runs none of the user's code, so it is never held up
+_releases = Timer("memo-releases")  # runs none of the user's code, so it is never held up
 _events = Worker("memo-events")
 
-
 Event = Optional[Callable[[], object]]
+OnEnded = Callable[[Any], object]
 
 
 class _Events(NamedTuple):
@@ -122,7 +123,8 @@ class Session:
         # The end of the process closes its connections: the server needs no telling.
         self._release.atexit = False
         try:
-            self._hold.open(*self._told())
+            draining, ended = self._told()
+            self._hold.open(draining).add_done_callback(ended)
         except BaseException:
             self._release()
             raise
@@ -246,7 +248,7 @@ class Session:
     def _call(self, method: Any, request: Message, metadata: Optional[Metadata] = None) -> Any:
         return method(request, timeout=self._timeout, metadata=metadata)
 
-    def _told(self) -> Tuple[OnDraining, Callable[[Any], None]]:
+    def _told(self) -> Tuple[OnDraining, OnEnded]:
         """What a stream of this session tells, and knows it weakly by."""
         session = weakref.ref(self)
         draining = functools.partial(_put, session, "draining") if self._events.draining else None
@@ -282,18 +284,44 @@ def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     if is_for_good(stream) or holder._hold.reconnect_timeout <= 0:
         _lose(session, why)
     else:
-        arguments = (session, holder._hold, why, holder._hold.reconnect_timeout, *holder._told())
+        _begin_reconnecting(session, why, time.monotonic() + holder._hold.reconnect_timeout)
+
+
+def _begin_reconnecting(
+    session: "weakref.ref[Session]", why: Lost, deadline: float, attempt: int = 0
+) -> None:
+    """On a thread that nothing may hold up, so on another; when there can be one."""
+    holder = session()
+    if holder is None or not holder._release.alive:
+        return
+    arguments = (session, holder._hold, why, deadline, *holder._told())
+    try:
         threading.Thread(
             target=_reconnect, args=arguments, name="memo-reconnect", daemon=True
         ).start()
+    except RuntimeError as error:
+        now = time.monotonic()
+        if now >= deadline:
+            _lose(session, Lost(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), None))
+            return
+        again = functools.partial(_begin_reconnecting, session, why, deadline, attempt + 1)
+        _releases.at(min(deadline, now + pause_before(attempt)), again)
 
 
-def _reconnect(session: "weakref.ref[Session]", *arguments: Any) -> None:
-    became = reconnect(*arguments)
-    if isinstance(became, Lost):
+def _reconnect(
+    session: "weakref.ref[Session]",
+    hold: Hold,
+    why: Lost,
+    deadline: float,
+    on_draining: OnDraining,
+    on_ended: OnEnded,
+) -> None:
+    became = reconnect(hold, why, deadline, on_draining)
+    if isinstance(became, Held):
+        _put(session, became.how)
+        became.stream.add_done_callback(on_ended)  # not before: the end may be the last that is told
+    elif became is not None:
         _lose(session, became)
-    elif became != "released":
-        _put(session, became)
 
 
 def _lose(session: "weakref.ref[Session]", why: Lost) -> None:

@@ -5,6 +5,7 @@ import unittest
 
 import grpc
 from harness import Memod, eventually
+from memo.v1 import admin_pb2
 
 import memo
 
@@ -27,3 +28,7 @@ class MemodTest(unittest.TestCase):
     def check_collected_leaves_nothing(self):
         gc.collect()
         self.check_nothing_is_left()
+
+    def close_as_administrator(self, session_id):
+        request = admin_pb2.AdminServiceCloseSessionRequest(session_id=session_id)
+        self.admin.call("/memo.v1.AdminService/CloseSession", request)

@@ -9,7 +9,6 @@ import unittest
 import grpc
 from fixture import MemodTest
 from harness import SOON, eventually
-from memo.v1 import admin_pb2
 from seeds import SlowAdder, adder_state
 
 import memo
@@ -234,10 +233,6 @@ class LifetimeTest(MemodTest):
     @staticmethod
     def readers():
         return sum(thread.name == "memo-reader" for thread in threading.enumerate())
-
-    def close_as_administrator(self, session_id):
-        request = admin_pb2.AdminServiceCloseSessionRequest(session_id=session_id)
-        self.admin.call("/memo.v1.AdminService/CloseSession", request)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What becomes of a session whose connection is lost, or whose server."""
 
+import contextlib
 import gc
 import queue
 import threading
 import time
 import unittest
+import unittest.mock
 
 import grpc
 from fixture import MemodTest
@@ -13,6 +15,35 @@ from relay import Relay
 from seeds import Dataset, SlowAdder, adder_state
 
 import memo
+
+
+@contextlib.contextmanager
+def no_threads(name, times=None):
+    """The next so many of this name, or all, cannot be started. Gives those that were not."""
+    start, refused = threading.Thread.start, []
+
+    def refuse(thread):
+        if thread.name == name and len(refused) != times:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with unittest.mock.patch.object(threading.Thread, "start", refuse):
+        yield refused
+
+
+class Intercepting(grpc.UnaryStreamClientInterceptor):
+    """Makes of a stream what `intercept` does."""
+
+    def __init__(self, intercept):
+        self.intercept = intercept
+
+    def intercept_unary_stream(self, proceed, details, request):
+        return self.intercept(proceed(details, request))
+
+
+def fail(error):
+    raise error
 
 
 class ReconnectTest(MemodTest):
@@ -158,6 +189,65 @@ class ReconnectTest(MemodTest):
         eventually("it is not tried", lambda: self.reconnecting() == 0)
         self.relay.up()
         self.check_nothing_is_left()
+
+    def test_without_a_thread_to_reconnect_it_is_tried_again(self):
+        for name in ("memo-reconnect", "memo-reader"):
+            with self.subTest(name):
+                self.serve()
+                adder = self.open()
+                with no_threads(name, 3) as refused:
+                    self.relay.cut()
+                    self.check_told("reopened")
+                self.assertEqual(len(refused), 3)
+                self.assertEqual(adder.how(1), (1, "miss"))
+                adder.session.close()
+                self.check_nothing_is_left()
+
+    def test_without_a_thread_it_is_lost_in_the_end(self):
+        for name, code in (("memo-reconnect", "RESOURCE_EXHAUSTED"), ("memo-reader", "UNKNOWN")):
+            with self.subTest(name):
+                self.serve()
+                adder = self.open(reconnect_timeout=0.3)
+                with no_threads(name):
+                    self.relay.cut()
+                    self.check_told(grpc.StatusCode[code])
+                self.assertIn("can't start new thread", adder.session.lost.details)
+                self.check_nothing_is_left()
+
+    def test_an_interceptor_that_fails_is_tried_again(self):
+        self.serve()
+        intercepting = Intercepting(lambda stream: stream)
+        adder = self.open(hold_on=grpc.intercept_channel(self.far, intercepting))
+        failures = [ZeroDivisionError(), KeyError()]
+        intercepting.intercept = lambda stream: stream if not failures else fail(failures.pop())
+        self.relay.cut()
+        self.check_told("reopened")
+        self.assertEqual(failures, [])
+        self.assertEqual(adder.how(1), (1, "miss"))
+
+    def test_that_it_is_lost_is_told_last(self):
+        self.serve()
+
+        def ends_first(stream):
+            """Before anybody awaits its end."""
+            add_done_callback = stream.add_done_callback
+
+            def late(callback):
+                (listed,) = self.admin.call("/memo.v1.AdminService/ListSessions").sessions
+                self.close_as_administrator(listed.session_id)
+                eventually("it has ended", lambda: not stream.is_active())
+                add_done_callback(callback)
+
+            stream.add_done_callback = late
+            return stream
+
+        intercepting = Intercepting(lambda stream: stream)
+        adder = self.open(hold_on=grpc.intercept_channel(self.far, intercepting))
+        intercepting.intercept = ends_first
+        self.relay.cut()
+        self.check_told("reopened")
+        self.check_told(grpc.StatusCode.ABORTED)
+        self.assertTrue(adder.session.closed)
 
     def answers(self, adder):
         try:
