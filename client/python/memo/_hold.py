@@ -52,6 +52,11 @@ class Hold:
         self._probe: Any = None
 
     @property
+    def stream(self) -> Any:
+        """That holds it, or did last."""
+        return self._stream
+
+    @property
     def held(self) -> bool:
         """False: it is away, or its stream's end is still to be acted on."""
         stream = self._stream

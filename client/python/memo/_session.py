@@ -28,6 +28,7 @@ from memo._channel import SessionChannel
 from memo._hold import Hold, Metadata, OnDraining, service_of
 from memo._reconnect import Held, is_for_good, lost_by, pause_before, reconnect
 from memo._results import CacheInfo, Lost, Receipt
+from memo._retry import Pauses, deadline_of, is_unanswered
 from memo._worker import Timer, Worker
 from memo.v1 import session_pb2
 
@@ -163,20 +164,45 @@ class Session:
         return self._hold.lost is not None or not self._release.alive
 
     def update_state(self, state: Optional[Message]) -> Receipt:
-        """Replaces the state: the server builds a new instance, and starts an empty cache. On an
-        error the session goes on as it was. Returns what the former state's cache held. One after
-        the other: a call waits for those that began before it.
+        """Replaces the state: the server builds a new instance, and starts an empty cache. Returns
+        what the former state's cache held. One after the other: a call waits for those that began
+        before it.
+
+        Where the connection is lost before the answer came, the update is made again once the session
+        is held again, within the timeout. If that fails the first error is raised, UNAVAILABLE or
+        CANCELLED; of it, and of DEADLINE_EXCEEDED, it is unknown which state the session has, and may
+        have after another loss, until the next update. On any other error it goes on as it was.
         """
         packed = _packed(state)
         request = session_pb2.UpdateStateRequest(state=packed)
         self._handle_here()  # not in a forked child, where whoever has the lock is not
         with self._updating:
+            return self._update(packed, request)
+
+    def _update(self, packed: Optional[any_pb2.Any], request: Message) -> Receipt:
+        pauses = Pauses(self._hold, deadline_of(self._timeout))
+        lost: Optional[grpc.RpcError] = None  # why the first answer that did not come did not
+        try:
             while True:
-                handle = self._handle_here()
-                receipt = Receipt._of(self._call(self._service.UpdateState, request).receipt)
+                handle, stream = self._handle_here(), self._hold.stream
+                try:
+                    answer = self._service.UpdateState(request, timeout=pauses.left)
+                except (grpc.RpcError, ValueError) as error:
+                    # A server's own UNAVAILABLE looks the same. But then it is there when asked
+                    # again, and gives it again.
+                    away = self._hold.stream is not stream or not self._hold.held
+                    if (lost is None or away) and self._hold.reconnects and is_unanswered(error):
+                        lost = lost or error
+                        if pauses.wait() and not pauses.over:
+                            continue
+                    if lost is None or lost is error:
+                        raise
+                    raise lost from error
                 if self._hold.keep(packed, handle):
-                    return receipt
+                    return Receipt._of(answer.receipt)
                 # It was opened anew meanwhile, with the former state.
+        finally:
+            del lost  # else it and its traceback keep each other, and the session
 
     def clear(self, method: Optional[str] = None) -> Receipt:
         """Drops what is remembered, all of it or that of a method such as "/pkg.Service/Method"."""

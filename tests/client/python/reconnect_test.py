@@ -9,9 +9,8 @@ import unittest
 import unittest.mock
 
 import grpc
-from fixture import MemodTest
+from fixture import RelayedTest
 from harness import SOON, Memod, eventually
-from relay import Relay
 from seeds import Dataset, SlowAdder, adder_state
 
 import memo
@@ -46,28 +45,7 @@ def fail(error):
     raise error
 
 
-class ReconnectTest(MemodTest):
-    def serve(self, *flags):
-        self.memod = self.enterContext(Memod(*flags))
-        self.admin = self.enterContext(self.memod.admin())
-        self.relay = self.enterContext(Relay(self.memod.address))
-        self.far = self.enterContext(
-            grpc.insecure_channel(self.relay.address, memo.KEEPALIVE + memo.OWN_CONNECTION)
-        )
-        self.told = queue.SimpleQueue()
-
-    def open(self, **options):
-        return SlowAdder(
-            self.far,
-            on_resumed=lambda: self.told.put("resumed"),
-            on_reopened=lambda: self.told.put("reopened"),
-            on_lost=lambda lost: self.told.put(lost.code),
-            **options,
-        )
-
-    def check_told(self, event):
-        self.assertEqual(self.told.get(timeout=SOON), event)
-
+class ReconnectTest(RelayedTest):
     def test_a_lost_connections_session_is_resumed_as_it_was(self):
         self.serve("--session.resume_window=1h")
         adder = self.open()

@@ -13,6 +13,7 @@ class Relay:
         self._to = (host, int(port))
         self._lock = threading.Lock()
         self._connections = set()
+        self._servers, self._muted = set(), set()
         self._up = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -24,6 +25,11 @@ class Relay:
     def __exit__(self, *_):
         self.down()
         self._listener.close()
+
+    def mute(self):
+        """What the server says on the connections that are there gets lost."""
+        with self._lock:
+            self._muted |= self._servers
 
     def cut(self):
         """Resets the connections that are there."""
@@ -65,14 +71,15 @@ class Relay:
                     server.close()
                     continue
                 self._connections |= {client, server}
+                self._servers.add(server)
             for pair in ((client, server), (server, client)):
                 threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
 
-    @staticmethod
-    def _pass_on(source, target):
+    def _pass_on(self, source, target):
         try:
             while data := source.recv(1 << 16):
-                target.sendall(data)
+                if source not in self._muted:
+                    target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
