@@ -5,6 +5,7 @@ the Session is.
 """
 
 import concurrent.futures
+import os
 import queue
 import secrets
 import threading
@@ -41,6 +42,7 @@ class Hold:
         self._metadata = metadata
         self._timeout = timeout
         self.reconnect_timeout = reconnect_timeout
+        self.process = os.getpid()
         self._name = secrets.token_hex(16)  # by which a new stream takes the place of the former
         self._lock = threading.Lock()
         self._state = state
@@ -48,6 +50,7 @@ class Hold:
         self._unread: Any = None  # the same, if nobody reads it
         self.opened = session_pb2.Opened()
         self.released = threading.Event()
+        self.told = threading.Event()  # released, and so the server said, or cannot be asked
         self.lost: Optional[Lost] = None  # why it is held no more, for good
         self._probe: Any = None
 
@@ -71,6 +74,11 @@ class Hold:
     def resume_window(self) -> float:
         """How long, in seconds, the server keeps a session that has lost its stream."""
         return float(self.opened.resume_window.ToNanoseconds() / 1e9)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether the server would keep it, if it were told nothing."""
+        return self.resume_window > 0 and self.lost is None
 
     def open(self, on_draining: OnDraining) -> Any:
         """Opens a session, and waits until it is open. Returns the stream that holds it."""
@@ -140,7 +148,7 @@ class Hold:
             self.released.set()
             stream, self._stream, self._unread = self._stream, None, None
         if stream is not None:
-            self._let_go(stream, self.opened)
+            self._let_go(stream, self.opened, lambda: self.told.set())  # keeps `self` until then
 
     def _hold(
         self, stream: Any, opened: session_pb2.Opened, state: Optional[any_pb2.Any]
@@ -157,7 +165,9 @@ class Hold:
             raise Released
         return False
 
-    def _let_go(self, stream: Any, opened: session_pb2.Opened) -> None:
+    def _let_go(
+        self, stream: Any, opened: session_pb2.Opened, told: Callable[[], None] = lambda: None
+    ) -> None:
         if opened.resume_window.ToNanoseconds() > 0:
             # Else the end of the stream is taken for its loss.
             try:
@@ -168,9 +178,9 @@ class Hold:
                     wait_for_ready=True,
                 )
                 # gRPC cancels a call that nobody has any more.
-                closing.add_done_callback(lambda _: None)
+                closing.add_done_callback(lambda _: told())
             except ValueError:
-                pass  # the channel is closed
+                told()  # the channel is closed
         stream.cancel()
 
     def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:

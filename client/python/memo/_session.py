@@ -25,6 +25,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from memo._channel import SessionChannel
+from memo._exit import let_go_at_exit
 from memo._hold import Hold, Metadata, OnDraining, service_of
 from memo._reconnect import Held, is_for_good, lost_by, pause_before, reconnect
 from memo._results import CacheInfo, Lost, Receipt
@@ -92,6 +93,7 @@ def open_session(
 class Session:
     """Comes from `open_session`. Ends when it is closed, by `with` or `close`, or collected,
     whichever is first, and with the process; the server then releases all that it remembers for it.
+    Of a process that is killed, or ends by `os._exit`, it does so after its resume window, if any.
 
     What `channel` gives keeps the session alive, and so do the stubs made of it, as a bound method
     keeps `self`.
@@ -121,11 +123,11 @@ class Session:
         _releases.start()
         _events.start()
         self._release = weakref.finalize(self, _release, self._hold, self._process)
-        # The end of the process closes its connections: the server needs no telling.
-        self._release.atexit = False
+        self._release.atexit = False  # see _exit.py
         try:
             draining, ended = self._told()
             self._hold.open(draining).add_done_callback(ended)
+            let_go_at_exit(self._hold)
         except BaseException:
             self._release()
             raise
@@ -161,7 +163,7 @@ class Session:
     @property
     def closed(self) -> bool:
         """Whether it has ended: closed here, or lost."""
-        return self._hold.lost is not None or not self._release.alive
+        return self._hold.lost is not None or self._hold.released.is_set()
 
     def update_state(self, state: Optional[Message]) -> Receipt:
         """Replaces the state: the server builds a new instance, and starts an empty cache. Returns
@@ -282,7 +284,7 @@ class Session:
 
     def _tell(self, name: str, *what: Lost) -> None:
         event = getattr(self._events, name)
-        if event is not None and self._release.alive:
+        if event is not None and not self._hold.released.is_set():
             event(*what)
 
 
@@ -302,7 +304,7 @@ def _release(hold: Hold, process: int) -> None:
 def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     """Runs on gRPC's thread, which nothing of the user's may hold up."""
     holder = session()
-    if holder is None or not holder._release.alive:
+    if holder is None or holder._hold.released.is_set():
         return
     if holder._process != os.getpid():
         return  # gRPC ends a forked child's streams; the parent's goes on
@@ -318,7 +320,7 @@ def _begin_reconnecting(
 ) -> None:
     """On a thread that nothing may hold up, so on another; when there can be one."""
     holder = session()
-    if holder is None or not holder._release.alive:
+    if holder is None or holder._hold.released.is_set():
         return
     arguments = (session, holder._hold, why, deadline, *holder._told())
     try:
@@ -352,7 +354,7 @@ def _reconnect(
 
 def _lose(session: "weakref.ref[Session]", why: Lost) -> None:
     holder = session()
-    if holder is not None and holder._release.alive:
+    if holder is not None and not holder._hold.released.is_set():
         holder._hold.lost = why
         _put(session, "lost", why)
 
