@@ -170,10 +170,11 @@ class Session:
         what the former state's cache held. One after the other: a call waits for those that began
         before it.
 
-        Where the connection is lost before the answer came, the update is made again once the session
-        is held again, within the timeout. If that fails the first error is raised, UNAVAILABLE or
-        CANCELLED; of it, and of DEADLINE_EXCEEDED, it is unknown which state the session has, and may
-        have after another loss, until the next update. On any other error it goes on as it was.
+        Where the connection is lost before the answer came, the update is made again once the
+        session is held again, within the timeout. If that fails the first error is raised,
+        UNAVAILABLE or CANCELLED. After those, and DEADLINE_EXCEEDED, it is unknown which state the
+        session has, and which after another loss, until the next update. On any other error it goes
+        on as it was.
         """
         packed = _packed(state)
         request = session_pb2.UpdateStateRequest(state=packed)
@@ -240,8 +241,8 @@ class Session:
             if self._hold.lost is None:
                 answer = self._call(self._service.CloseSession, session_pb2.CloseSessionRequest())
                 self._receipt = Receipt._of(answer.receipt)
-        except grpc.RpcError:
-            pass
+        except (grpc.RpcError, ValueError):
+            pass  # the latter: its user closed the channel
         finally:
             _, release, arguments, _ = held
             release(*arguments)
@@ -347,7 +348,7 @@ def _reconnect(
     became = reconnect(hold, why, deadline, on_draining)
     if isinstance(became, Held):
         _put(session, became.how)
-        became.stream.add_done_callback(on_ended)  # not before: the end may be the last that is told
+        became.stream.add_done_callback(on_ended)  # only now: its end may be the last that is told
     elif became is not None:
         _lose(session, became)
 

@@ -211,6 +211,20 @@ class LifetimeTest(MemodTest):
         self.assertEqual(told.get(timeout=SOON).code, grpc.StatusCode.CANCELLED)
         self.check_nothing_is_left()
 
+    def test_close_after_that_of_the_channel_raises_nothing(self):
+        channels = self.new_channel(), self.new_channel()
+        session = memo.open_session(channels[0], adder_state())
+        held_elsewhere = memo.open_session(channels[1], adder_state(), hold_on=self.channel)
+        with self.assertRaisesRegex(ZeroDivisionError, "mine"):
+            with session, held_elsewhere:
+                for channel in channels:
+                    channel.close()
+                raise ZeroDivisionError("mine")
+        for each in (session, held_elsewhere):
+            self.assertTrue(each.closed)
+            self.assertIsNone(each.close())
+        self.check_nothing_is_left()
+
     def test_held_on_another_channel_it_survives_the_calls_channel(self):
         calls = self.new_channel()
         session = memo.open_session(calls, adder_state(), hold_on=self.channel)
