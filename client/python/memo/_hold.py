@@ -5,6 +5,7 @@ the Session is.
 """
 
 import concurrent.futures
+import math
 import os
 import queue
 import secrets
@@ -80,27 +81,28 @@ class Hold:
         """Whether the server would keep it, if it were told nothing."""
         return self.resume_window > 0 and self.lost is None
 
-    def open(self, on_draining: OnDraining) -> Any:
-        """Opens a session, and waits until it is open. Returns the stream that holds it."""
+    def open(self, on_draining: OnDraining, deadline: float = math.inf) -> Any:
+        """Opens a session, and waits until it is open, its timeout is over, or `deadline` is, by
+        time.monotonic. Returns the stream that holds it."""
         while True:
             with self._lock:
                 state = self._state
             request = session_pb2.OpenSessionRequest(state=state, holder=self._name)
             stream = self._service.OpenSession(request, metadata=self._metadata)
-            opened = self._first(stream, on_draining, None).opened
+            opened = self._first(stream, on_draining, None, deadline).opened
             if self._hold(stream, opened, state):
                 if on_draining is None:
                     self._unread = stream
                 return stream
 
-    def resume(self, on_draining: OnDraining) -> Any:
-        """Takes the session up again, and waits until it is held. Returns the stream that holds it."""
+    def resume(self, on_draining: OnDraining, deadline: float) -> Any:
+        """Takes the session up again, and waits as `open`. Returns the stream that holds it."""
         heart = _Heart(self._name)
         stream = self._service.HoldSession(
             heart.requests(), metadata=(("memo-session", self.opened.handle),)
         )
         heart.begin(stream)
-        held = self._first(stream, on_draining, heart).held
+        held = self._first(stream, on_draining, heart, deadline).held
         heart.timeout.put(held.heartbeat_timeout.ToNanoseconds() / 1e9)
         self._hold(stream, self.opened, None)
         return stream
@@ -183,16 +185,22 @@ class Hold:
                 told()  # the channel is closed
         stream.cancel()
 
-    def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:
+    def _first(
+        self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]", deadline: float
+    ) -> Any:
         """The first message. gRPC reads without a timeout, so a thread of ours reads."""
         first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
+        timeout = self._timeout
+        if deadline < math.inf:
+            left = max(0.0, deadline - time.monotonic())
+            timeout = left if timeout is None else min(left, timeout)
         try:
             _start_reader(_read, stream, first, on_draining, heart)
-            return first.result(self._timeout)
+            return first.result(timeout)
         except concurrent.futures.TimeoutError:
             stream.cancel()
             raise TimeoutError(
-                f"the server did not open the session within {self._timeout} s"
+                f"the server did not open the session within {timeout:.4g} s"
             ) from None
         except BaseException:
             stream.cancel()

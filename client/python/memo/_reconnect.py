@@ -49,7 +49,7 @@ def pause_before(attempt: int) -> float:
 def reconnect(
     hold: Hold, why: Lost, deadline: float, on_draining: OnDraining
 ) -> Union[Held, Lost, None]:
-    """Tries until it succeeds, or about until `deadline`, by time.monotonic. None: the session was
+    """Tries until it succeeds, or until `deadline`, by time.monotonic. None: the session was
     released. Blocks.
     """
     try:
@@ -64,18 +64,22 @@ def _try(
     began = time.monotonic()
     waits = hold.resume_window
     for attempt in itertools.count():
-        if hold.released.wait(pause_before(attempt)):
+        if hold.released.wait(min(pause_before(attempt), deadline - time.monotonic())):
             return None
+        if time.monotonic() >= deadline:
+            return why
         resumes = time.monotonic() - began < waits
         try:
             if attempt > 0:
                 hold.probe()
             if resumes:
-                return Held("resumed", hold.resume(on_draining))
-            return Held("reopened", hold.open(on_draining))
+                return Held("resumed", hold.resume(on_draining, deadline))
+            return Held("reopened", hold.open(on_draining, deadline))
         except Released:
             return None
         except TimeoutError as error:
+            if time.monotonic() >= deadline:
+                return why  # an attempt that was cut short says less than what was before it
             why = Lost(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), None)
         except ConnectionError as error:
             why = Lost(grpc.StatusCode.ABORTED, str(error), None)
@@ -88,6 +92,6 @@ def _try(
             why = lost_by(error)
         except Exception as error:  # there can be no thread just now, or an interceptor of his failed
             why = Lost(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}", None)
-        if why.code not in _MAY_PASS or time.monotonic() > deadline:
+        if why.code not in _MAY_PASS:
             return why
     raise AssertionError

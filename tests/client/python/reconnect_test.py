@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import queue
+import signal
 import threading
 import time
 import unittest
@@ -144,6 +145,19 @@ class ReconnectTest(RelayedTest):
         self.check_told(grpc.StatusCode.UNAVAILABLE)
         self.assertTrue(adder.session.closed)
         self.assertEqual(adder.session.lost.code, grpc.StatusCode.UNAVAILABLE)
+
+    def test_a_server_that_is_silent_does_not_put_that_off(self):
+        for timeout in (30, None):
+            with self.subTest(timeout=timeout):
+                self.serve()
+                adder = self.open(timeout=timeout, reconnect_timeout=0.5)
+                self.memod.send(signal.SIGSTOP)
+                self.addCleanup(self.memod.send, signal.SIGCONT)
+                self.relay.cut()
+                begin = time.monotonic()
+                self.check_told(grpc.StatusCode.UNAVAILABLE)
+                self.assertLess(time.monotonic() - begin, 8)  # 13: until keepalive gives it up
+                self.assertTrue(adder.session.closed)
 
     def test_collected_it_ends_at_once_in_spite_of_a_resume_window(self):
         self.serve("--session.resume_window=1h")
