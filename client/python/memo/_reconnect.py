@@ -61,14 +61,13 @@ def reconnect(
 def _try(
     hold: Hold, why: Lost, deadline: float, on_draining: OnDraining
 ) -> Union[Held, Lost, None]:
-    began = time.monotonic()
-    waits = hold.resume_window
+    # However long ago: the server's window begins when the server learns of the loss.
+    resumes = hold.resume_window > 0
     for attempt in itertools.count():
         if hold.released.wait(min(pause_before(attempt), deadline - time.monotonic())):
             return None
         if time.monotonic() >= deadline:
             return why
-        resumes = time.monotonic() - began < waits
         try:
             if attempt > 0:
                 hold.probe()
@@ -87,10 +86,10 @@ def _try(
             return why  # its user closed the channel
         except grpc.RpcError as error:
             if resumes and error.code() is grpc.StatusCode.NOT_FOUND:
-                waits = 0.0
+                resumes = False
                 continue
             why = lost_by(error)
-        except Exception as error:  # there can be no thread just now, or an interceptor of his failed
+        except Exception as error:  # there can be no thread just now, or an interceptor failed
             why = Lost(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}", None)
         if why.code not in _MAY_PASS:
             return why

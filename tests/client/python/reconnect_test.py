@@ -127,6 +127,18 @@ class ReconnectTest(RelayedTest):
         self.assertLess(time.monotonic() - begin, 4)  # 5, where gRPC is left alone with it
         self.assertFalse(adder.session.closed)
 
+    def test_what_the_server_has_not_lost_is_resumed_however_long_it_was_away(self):
+        self.serve("--session.resume_window=1ms")
+        adder = self.open()
+        self.assertEqual(adder.how(1), (1, "miss"))
+        self.relay.down_for_clients()
+        eventually("it is tried", lambda: self.reconnecting() == 1)
+        self.relay.up()
+        self.check_told("resumed")
+        eventually("calls have a connection", lambda: self.answers(adder))
+        self.assertEqual(adder.how(1), (1, "hit"))
+        self.assertEqual(self.gauges()["sessions"], 1)
+
     def test_a_resumed_session_is_held_by_heartbeats(self):
         self.serve("--session.resume_window=1h", "--session.heartbeat_timeout=200ms")
         adder = self.open()

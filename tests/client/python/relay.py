@@ -13,7 +13,7 @@ class Relay:
         self._to = (host, int(port))
         self._lock = threading.Lock()
         self._connections = set()
-        self._servers, self._muted = set(), set()
+        self._servers, self._muted, self._lingering = set(), set(), set()
         self._up = True
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -35,6 +35,24 @@ class Relay:
         """Resets the connections that are there."""
         with self._lock:
             connections, self._connections = self._connections, set()
+        self._reset(connections)
+
+    def down(self):
+        """From now on new connections end at once, too."""
+        with self._lock:
+            self._up = False
+        self.cut()
+
+    def down_for_clients(self):
+        """The same, but of the connections that are there the server does not learn."""
+        with self._lock:
+            self._up = False
+            self._lingering |= self._servers
+            clients, self._connections = self._connections - self._servers, set(self._servers)
+        self._reset(clients)
+
+    @staticmethod
+    def _reset(connections):
         for each in connections:
             # Lingering for no time is a reset; shutting down wakes whoever reads.
             each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -43,12 +61,6 @@ class Relay:
             except OSError:
                 pass
             each.close()
-
-    def down(self):
-        """From now on new connections end at once, too."""
-        with self._lock:
-            self._up = False
-        self.cut()
 
     def up(self):
         with self._lock:
@@ -80,6 +92,7 @@ class Relay:
             while data := source.recv(1 << 16):
                 if source not in self._muted:
                     target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+            if target not in self._lingering:
+                target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
