@@ -82,14 +82,14 @@ def _try(
             why = Lost(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), None)
         except ConnectionError as error:
             why = Lost(grpc.StatusCode.ABORTED, str(error), None)
-        except ValueError:
-            return why  # its user closed the channel
         except grpc.RpcError as error:
             if resumes and error.code() is grpc.StatusCode.NOT_FOUND:
                 resumes = False
                 continue
             why = lost_by(error)
         except Exception as error:  # there can be no thread just now, or an interceptor failed
+            if isinstance(error, ValueError) and "closed" in str(error):
+                return why  # its user closed the channel, says gRPC
             why = Lost(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}", None)
         if why.code not in _MAY_PASS:
             return why

@@ -222,7 +222,7 @@ class ReconnectTest(RelayedTest):
         self.serve()
         intercepting = Intercepting(lambda stream: stream)
         adder = self.open(hold_on=grpc.intercept_channel(self.far, intercepting))
-        failures = [ZeroDivisionError(), KeyError()]
+        failures = [ValueError("no token"), KeyError()]
         intercepting.intercept = lambda stream: stream if not failures else fail(failures.pop())
         self.relay.cut()
         self.check_told("reopened")
