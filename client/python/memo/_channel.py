@@ -1,14 +1,12 @@
 """The channel that a session gives to its user's stubs."""
 
-import math
 import threading
-import time
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 import grpc
 
 from memo._hold import Hold
-from memo._retry import Begin, Call, Pauses, deadline_exceeded, never_begun
+from memo._retry import Begin, Call, Pauses, deadline_exceeded, deadline_of, never_begun
 
 
 class _CallDetails(NamedTuple):
@@ -77,7 +75,7 @@ class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
         self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
     ) -> Tuple[Any, Any]:
         metadata = tuple(metadata or ())
-        pauses = Pauses(self._hold, _deadline(timeout))
+        pauses = Pauses(self._hold, deadline_of(timeout))
         while True:
             handle = self._handle()
             sent = (*metadata, ("memo-session", handle))
@@ -98,7 +96,7 @@ class _UnaryMethod(grpc.UnaryUnaryMultiCallable):
     def future(
         self, request: Any, timeout: Any = None, metadata: Any = None, *others: Any, **named: Any
     ) -> Any:
-        deadline = _deadline(timeout)
+        deadline = deadline_of(timeout)
         handle = self._handle()
         begin = self._begin(request, tuple(metadata or ()), others, named)
         if not self._hold.reconnects:
@@ -182,7 +180,3 @@ class SessionChannel(grpc.Channel):
 
     def __exit__(self, *_: Any) -> None:
         self.close()
-
-
-def _deadline(timeout: Optional[float]) -> float:
-    return math.inf if timeout is None else time.monotonic() + timeout

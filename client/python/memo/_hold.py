@@ -5,6 +5,8 @@ the Session is.
 """
 
 import concurrent.futures
+import math
+import os
 import queue
 import secrets
 import threading
@@ -18,9 +20,8 @@ from memo._results import Lost
 from memo.v1 import session_pb2, session_pb2_grpc
 
 Metadata = Sequence[Tuple[str, Any]]
-# Told of `draining`, and of the stream's end, on threads that it must not hold up.
+# Told of `draining`, on a thread that it must not hold up.
 OnDraining = Optional[Callable[[], object]]
-OnEnded = Callable[[Any], object]
 
 
 class Released(Exception):
@@ -42,6 +43,7 @@ class Hold:
         self._metadata = metadata
         self._timeout = timeout
         self.reconnect_timeout = reconnect_timeout
+        self.process = os.getpid()
         self._name = secrets.token_hex(16)  # by which a new stream takes the place of the former
         self._lock = threading.Lock()
         self._state = state
@@ -49,8 +51,14 @@ class Hold:
         self._unread: Any = None  # the same, if nobody reads it
         self.opened = session_pb2.Opened()
         self.released = threading.Event()
+        self.told = threading.Event()  # released, and so the server said, or cannot be asked
         self.lost: Optional[Lost] = None  # why it is held no more, for good
         self._probe: Any = None
+
+    @property
+    def stream(self) -> Any:
+        """That holds it, or did last."""
+        return self._stream
 
     @property
     def held(self) -> bool:
@@ -68,31 +76,36 @@ class Hold:
         """How long, in seconds, the server keeps a session that has lost its stream."""
         return float(self.opened.resume_window.ToNanoseconds() / 1e9)
 
-    def open(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
-        """Opens a session, and waits until it is open."""
+    @property
+    def lingers(self) -> bool:
+        """Whether the server would keep it, if it were told nothing."""
+        return self.resume_window > 0 and self.lost is None
+
+    def open(self, on_draining: OnDraining, deadline: float = math.inf) -> Any:
+        """Opens a session, and waits until it is open, its timeout is over, or `deadline` is, by
+        time.monotonic. Returns the stream that holds it."""
         while True:
             with self._lock:
                 state = self._state
             request = session_pb2.OpenSessionRequest(state=state, holder=self._name)
             stream = self._service.OpenSession(request, metadata=self._metadata)
-            opened = self._first(stream, on_draining, None).opened
+            opened = self._first(stream, on_draining, None, deadline).opened
             if self._hold(stream, opened, state):
                 if on_draining is None:
                     self._unread = stream
-                stream.add_done_callback(on_ended)
-                return
+                return stream
 
-    def resume(self, on_draining: OnDraining, on_ended: OnEnded) -> None:
-        """Takes the session up again, and waits until it is held."""
+    def resume(self, on_draining: OnDraining, deadline: float) -> Any:
+        """Takes the session up again, and waits as `open`. Returns the stream that holds it."""
         heart = _Heart(self._name)
         stream = self._service.HoldSession(
             heart.requests(), metadata=(("memo-session", self.opened.handle),)
         )
         heart.begin(stream)
-        held = self._first(stream, on_draining, heart).held
+        held = self._first(stream, on_draining, heart, deadline).held
         heart.timeout.put(held.heartbeat_timeout.ToNanoseconds() / 1e9)
-        if self._hold(stream, self.opened, None):
-            stream.add_done_callback(on_ended)
+        self._hold(stream, self.opened, None)
+        return stream
 
     def probe(self) -> None:
         """Has gRPC connect as soon as it can, until `stop_probing`. Not thread-safe, as that."""
@@ -137,7 +150,7 @@ class Hold:
             self.released.set()
             stream, self._stream, self._unread = self._stream, None, None
         if stream is not None:
-            self._let_go(stream, self.opened)
+            self._let_go(stream, self.opened, lambda: self.told.set())  # keeps `self` until then
 
     def _hold(
         self, stream: Any, opened: session_pb2.Opened, state: Optional[any_pb2.Any]
@@ -154,7 +167,9 @@ class Hold:
             raise Released
         return False
 
-    def _let_go(self, stream: Any, opened: session_pb2.Opened) -> None:
+    def _let_go(
+        self, stream: Any, opened: session_pb2.Opened, told: Callable[[], None] = lambda: None
+    ) -> None:
         if opened.resume_window.ToNanoseconds() > 0:
             # Else the end of the stream is taken for its loss.
             try:
@@ -165,21 +180,27 @@ class Hold:
                     wait_for_ready=True,
                 )
                 # gRPC cancels a call that nobody has any more.
-                closing.add_done_callback(lambda _: None)
+                closing.add_done_callback(lambda _: told())
             except ValueError:
-                pass  # the channel is closed
+                told()  # the channel is closed
         stream.cancel()
 
-    def _first(self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]") -> Any:
+    def _first(
+        self, stream: Any, on_draining: OnDraining, heart: "Optional[_Heart]", deadline: float
+    ) -> Any:
         """The first message. gRPC reads without a timeout, so a thread of ours reads."""
         first: "concurrent.futures.Future[Any]" = concurrent.futures.Future()
-        _start_reader(_read, stream, first, on_draining, heart)
+        timeout = self._timeout
+        if deadline < math.inf:
+            left = max(0.0, deadline - time.monotonic())
+            timeout = left if timeout is None else min(left, timeout)
         try:
-            return first.result(self._timeout)
+            _start_reader(_read, stream, first, on_draining, heart)
+            return first.result(timeout)
         except concurrent.futures.TimeoutError:
             stream.cancel()
             raise TimeoutError(
-                f"the server did not open the session within {self._timeout} s"
+                f"the server did not open the session within {timeout:.4g} s"
             ) from None
         except BaseException:
             stream.cancel()

@@ -3,15 +3,19 @@
 import itertools
 import random
 import time
-from typing import Literal, Union
+from typing import Any, NamedTuple, Union
 
 import grpc
 
 from memo import _metadata
-from memo._hold import Hold, OnDraining, OnEnded, Released
+from memo._hold import Hold, OnDraining, Released
 from memo._results import Lost
 
-_Became = Union[Literal["resumed", "reopened", "released"], Lost]
+
+class Held(NamedTuple):
+    how: str  # "resumed" or "reopened"
+    stream: Any  # what happens at its end is the caller's to say
+
 
 _SHORTEST, _LONGEST = 0.1, 2.0  # pauses, in seconds
 
@@ -37,48 +41,56 @@ def lost_by(call: grpc.RpcContext) -> Lost:
     return Lost(call.code(), call.details(), _metadata.error(call))
 
 
+def pause_before(attempt: int) -> float:
+    """In seconds; attempts are counted from 0."""
+    return random.uniform(0, min(_LONGEST, _SHORTEST * 2 ** min(attempt, 10)))
+
+
 def reconnect(
-    hold: Hold, why: Lost, timeout: float, on_draining: OnDraining, on_ended: OnEnded
-) -> _Became:
-    """Tries until it succeeds, the session is released, or about `timeout` is over; says which.
-    Blocks.
+    hold: Hold, why: Lost, deadline: float, on_draining: OnDraining
+) -> Union[Held, Lost, None]:
+    """Tries until it succeeds, or until `deadline`, by time.monotonic. None: the session was
+    released. Blocks.
     """
     try:
-        return _try(hold, why, timeout, on_draining, on_ended)
+        return _try(hold, why, deadline, on_draining)
     finally:
         hold.stop_probing()
 
 
 def _try(
-    hold: Hold, why: Lost, timeout: float, on_draining: OnDraining, on_ended: OnEnded
-) -> _Became:
-    began = time.monotonic()
-    waits = hold.resume_window
+    hold: Hold, why: Lost, deadline: float, on_draining: OnDraining
+) -> Union[Held, Lost, None]:
+    # However long ago: the server's window begins when the server learns of the loss.
+    resumes = hold.resume_window > 0
     for attempt in itertools.count():
-        pause = random.uniform(0, min(_LONGEST, _SHORTEST * 2 ** min(attempt, 10)))
-        if hold.released.wait(pause):
-            return "released"
-        resumes = time.monotonic() - began < waits
+        if hold.released.wait(min(pause_before(attempt), deadline - time.monotonic())):
+            return None
+        if time.monotonic() >= deadline:
+            return why
         try:
+            if attempt > 0:
+                hold.probe()
             if resumes:
-                hold.resume(on_draining, on_ended)
-                return "resumed"
-            hold.open(on_draining, on_ended)
-            return "reopened"
+                return Held("resumed", hold.resume(on_draining, deadline))
+            return Held("reopened", hold.open(on_draining, deadline))
         except Released:
-            return "released"
+            return None
         except TimeoutError as error:
+            if time.monotonic() >= deadline:
+                return why  # an attempt that was cut short says less than what was before it
             why = Lost(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), None)
         except ConnectionError as error:
             why = Lost(grpc.StatusCode.ABORTED, str(error), None)
-        except ValueError:
-            return why  # its user closed the channel
         except grpc.RpcError as error:
-            hold.probe()
             if resumes and error.code() is grpc.StatusCode.NOT_FOUND:
-                waits = 0.0
+                resumes = False
                 continue
             why = lost_by(error)
-        if why.code not in _MAY_PASS or time.monotonic() - began > timeout:
+        except Exception as error:  # there can be no thread just now, or an interceptor failed
+            if isinstance(error, ValueError) and "closed" in str(error):
+                return why  # its user closed the channel, says gRPC
+            why = Lost(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}", None)
+        if why.code not in _MAY_PASS:
             return why
     raise AssertionError

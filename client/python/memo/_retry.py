@@ -54,6 +54,18 @@ def never_begun(call: Any) -> bool:
     return itself and "Error received from peer" not in text
 
 
+def is_unanswered(call: Any) -> bool:
+    """Whether a call failed so that nothing is known of its computation, but not by its deadline."""
+    code = call.code() if isinstance(call, grpc.Call) else None
+    lost = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    return lost and _metadata.error(call) is None and not never_begun(call)
+
+
+def deadline_of(timeout: Optional[float]) -> float:
+    """By time.monotonic."""
+    return math.inf if timeout is None else time.monotonic() + timeout
+
+
 class Pauses:
     """Of a call that is made again and again, until when."""
 

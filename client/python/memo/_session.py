@@ -15,6 +15,7 @@ Who holds whom decides here when a session ends, so these are the rules:
 import functools
 import os
 import threading
+import time
 import weakref
 from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional, Tuple, Type
@@ -24,17 +25,19 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from memo._channel import SessionChannel
+from memo._exit import let_go_at_exit
 from memo._hold import Hold, Metadata, OnDraining, service_of
-from memo._reconnect import is_for_good, lost_by, reconnect
+from memo._reconnect import Held, is_for_good, lost_by, pause_before, reconnect
 from memo._results import CacheInfo, Lost, Receipt
-from memo._worker import Worker
+from memo._retry import Pauses, deadline_of, is_unanswered
+from memo._worker import Timer, Worker
 from memo.v1 import session_pb2
 
-_releases = Worker("memo-releases")  # runs none of the user's code, so it is never held up
+_releases = Timer("memo-releases")  # runs none of the user's code, so it is never held up
 _events = Worker("memo-events")
 
-
 Event = Optional[Callable[[], object]]
+OnEnded = Callable[[Any], object]
 
 
 class _Events(NamedTuple):
@@ -90,6 +93,7 @@ def open_session(
 class Session:
     """Comes from `open_session`. Ends when it is closed, by `with` or `close`, or collected,
     whichever is first, and with the process; the server then releases all that it remembers for it.
+    Of a process that is killed, or ends by `os._exit`, it does so after its resume window, if any.
 
     What `channel` gives keeps the session alive, and so do the stubs made of it, as a bound method
     keeps `self`.
@@ -119,10 +123,11 @@ class Session:
         _releases.start()
         _events.start()
         self._release = weakref.finalize(self, _release, self._hold, self._process)
-        # The end of the process closes its connections: the server needs no telling.
-        self._release.atexit = False
+        self._release.atexit = False  # see _exit.py
         try:
-            self._hold.open(*self._told())
+            draining, ended = self._told()
+            self._hold.open(draining).add_done_callback(ended)
+            let_go_at_exit(self._hold)
         except BaseException:
             self._release()
             raise
@@ -158,23 +163,49 @@ class Session:
     @property
     def closed(self) -> bool:
         """Whether it has ended: closed here, or lost."""
-        return self._hold.lost is not None or not self._release.alive
+        return self._hold.lost is not None or self._hold.released.is_set()
 
     def update_state(self, state: Optional[Message]) -> Receipt:
-        """Replaces the state: the server builds a new instance, and starts an empty cache. On an
-        error the session goes on as it was. Returns what the former state's cache held. One after
-        the other: a call waits for those that began before it.
+        """Replaces the state: the server builds a new instance, and starts an empty cache. Returns
+        what the former state's cache held. One after the other: a call waits for those that began
+        before it.
+
+        Where the connection is lost before the answer came, the update is made again once the
+        session is held again, within the timeout. If that fails the first error is raised,
+        UNAVAILABLE or CANCELLED. After those, and DEADLINE_EXCEEDED, it is unknown which state the
+        session has, and which after another loss, until the next update. On any other error it goes
+        on as it was.
         """
         packed = _packed(state)
         request = session_pb2.UpdateStateRequest(state=packed)
         self._handle_here()  # not in a forked child, where whoever has the lock is not
         with self._updating:
+            return self._update(packed, request)
+
+    def _update(self, packed: Optional[any_pb2.Any], request: Message) -> Receipt:
+        pauses = Pauses(self._hold, deadline_of(self._timeout))
+        lost: Optional[grpc.RpcError] = None  # why the first answer that did not come did not
+        try:
             while True:
-                handle = self._handle_here()
-                receipt = Receipt._of(self._call(self._service.UpdateState, request).receipt)
+                handle, stream = self._handle_here(), self._hold.stream
+                try:
+                    answer = self._service.UpdateState(request, timeout=pauses.left)
+                except (grpc.RpcError, ValueError) as error:
+                    # A server's own UNAVAILABLE looks the same. But then it is there when asked
+                    # again, and gives it again.
+                    away = self._hold.stream is not stream or not self._hold.held
+                    if (lost is None or away) and self._hold.reconnects and is_unanswered(error):
+                        lost = lost or error
+                        if pauses.wait() and not pauses.over:
+                            continue
+                    if lost is None or lost is error:
+                        raise
+                    raise lost from error
                 if self._hold.keep(packed, handle):
-                    return receipt
+                    return Receipt._of(answer.receipt)
                 # It was opened anew meanwhile, with the former state.
+        finally:
+            del lost  # else it and its traceback keep each other, and the session
 
     def clear(self, method: Optional[str] = None) -> Receipt:
         """Drops what is remembered, all of it or that of a method such as "/pkg.Service/Method"."""
@@ -210,8 +241,8 @@ class Session:
             if self._hold.lost is None:
                 answer = self._call(self._service.CloseSession, session_pb2.CloseSessionRequest())
                 self._receipt = Receipt._of(answer.receipt)
-        except grpc.RpcError:
-            pass
+        except (grpc.RpcError, ValueError):
+            pass  # the latter: its user closed the channel
         finally:
             _, release, arguments, _ = held
             release(*arguments)
@@ -246,7 +277,7 @@ class Session:
     def _call(self, method: Any, request: Message, metadata: Optional[Metadata] = None) -> Any:
         return method(request, timeout=self._timeout, metadata=metadata)
 
-    def _told(self) -> Tuple[OnDraining, Callable[[Any], None]]:
+    def _told(self) -> Tuple[OnDraining, OnEnded]:
         """What a stream of this session tells, and knows it weakly by."""
         session = weakref.ref(self)
         draining = functools.partial(_put, session, "draining") if self._events.draining else None
@@ -254,7 +285,7 @@ class Session:
 
     def _tell(self, name: str, *what: Lost) -> None:
         event = getattr(self._events, name)
-        if event is not None and self._release.alive:
+        if event is not None and not self._hold.released.is_set():
             event(*what)
 
 
@@ -274,7 +305,7 @@ def _release(hold: Hold, process: int) -> None:
 def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     """Runs on gRPC's thread, which nothing of the user's may hold up."""
     holder = session()
-    if holder is None or not holder._release.alive:
+    if holder is None or holder._hold.released.is_set():
         return
     if holder._process != os.getpid():
         return  # gRPC ends a forked child's streams; the parent's goes on
@@ -282,23 +313,49 @@ def _ended(session: "weakref.ref[Session]", stream: Any) -> None:
     if is_for_good(stream) or holder._hold.reconnect_timeout <= 0:
         _lose(session, why)
     else:
-        arguments = (session, holder._hold, why, holder._hold.reconnect_timeout, *holder._told())
+        _begin_reconnecting(session, why, time.monotonic() + holder._hold.reconnect_timeout)
+
+
+def _begin_reconnecting(
+    session: "weakref.ref[Session]", why: Lost, deadline: float, attempt: int = 0
+) -> None:
+    """On a thread that nothing may hold up, so on another; when there can be one."""
+    holder = session()
+    if holder is None or holder._hold.released.is_set():
+        return
+    arguments = (session, holder._hold, why, deadline, *holder._told())
+    try:
         threading.Thread(
             target=_reconnect, args=arguments, name="memo-reconnect", daemon=True
         ).start()
+    except RuntimeError as error:
+        now = time.monotonic()
+        if now >= deadline:
+            _lose(session, Lost(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), None))
+            return
+        again = functools.partial(_begin_reconnecting, session, why, deadline, attempt + 1)
+        _releases.at(min(deadline, now + pause_before(attempt)), again)
 
 
-def _reconnect(session: "weakref.ref[Session]", *arguments: Any) -> None:
-    became = reconnect(*arguments)
-    if isinstance(became, Lost):
+def _reconnect(
+    session: "weakref.ref[Session]",
+    hold: Hold,
+    why: Lost,
+    deadline: float,
+    on_draining: OnDraining,
+    on_ended: OnEnded,
+) -> None:
+    became = reconnect(hold, why, deadline, on_draining)
+    if isinstance(became, Held):
+        _put(session, became.how)
+        became.stream.add_done_callback(on_ended)  # only now: its end may be the last that is told
+    elif became is not None:
         _lose(session, became)
-    elif became != "released":
-        _put(session, became)
 
 
 def _lose(session: "weakref.ref[Session]", why: Lost) -> None:
     holder = session()
-    if holder is not None and holder._release.alive:
+    if holder is not None and not holder._hold.released.is_set():
         holder._hold.lost = why
         _put(session, "lost", why)
 

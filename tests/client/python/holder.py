@@ -37,6 +37,16 @@ class Holder:
     def sys_exit(self):
         sys.exit(0)
 
+    def drops_and_ends(self):
+        del self.adder
+        gc.collect()
+
+    def ends_when_told(self):
+        sys.stdin.read()
+
+    def closes_the_channel_and_ends(self):
+        self.channel.close()
+
     def killed(self):
         sys.stdin.read()
 

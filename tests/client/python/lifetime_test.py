@@ -9,7 +9,6 @@ import unittest
 import grpc
 from fixture import MemodTest
 from harness import SOON, eventually
-from memo.v1 import admin_pb2
 from seeds import SlowAdder, adder_state
 
 import memo
@@ -212,6 +211,20 @@ class LifetimeTest(MemodTest):
         self.assertEqual(told.get(timeout=SOON).code, grpc.StatusCode.CANCELLED)
         self.check_nothing_is_left()
 
+    def test_close_after_that_of_the_channel_raises_nothing(self):
+        channels = self.new_channel(), self.new_channel()
+        session = memo.open_session(channels[0], adder_state())
+        held_elsewhere = memo.open_session(channels[1], adder_state(), hold_on=self.channel)
+        with self.assertRaisesRegex(ZeroDivisionError, "mine"):
+            with session, held_elsewhere:
+                for channel in channels:
+                    channel.close()
+                raise ZeroDivisionError("mine")
+        for each in (session, held_elsewhere):
+            self.assertTrue(each.closed)
+            self.assertIsNone(each.close())
+        self.check_nothing_is_left()
+
     def test_held_on_another_channel_it_survives_the_calls_channel(self):
         calls = self.new_channel()
         session = memo.open_session(calls, adder_state(), hold_on=self.channel)
@@ -234,10 +247,6 @@ class LifetimeTest(MemodTest):
     @staticmethod
     def readers():
         return sum(thread.name == "memo-reader" for thread in threading.enumerate())
-
-    def close_as_administrator(self, session_id):
-        request = admin_pb2.AdminServiceCloseSessionRequest(session_id=session_id)
-        self.admin.call("/memo.v1.AdminService/CloseSession", request)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,10 @@ class RecordedTest(unittest.TestCase):
     """Against a Recorder and other `handlers`."""
 
     handlers = ()
+    make_recorder = Recorder
 
     def setUp(self):
-        self.recorder = Recorder()
+        self.recorder = self.make_recorder()
         executor = self.enterContext(concurrent.futures.ThreadPoolExecutor(8))
         server = grpc.server(executor, handlers=self.handlers)
         session_pb2_grpc.add_SessionServiceServicer_to_server(self.recorder, server)
