@@ -296,6 +296,9 @@ absl::Status PipelineStream::Check(const pipeline::Call& call) const {
 // Calls that wait
 
 void PipelineStream::Answered(WaitingCall& call, const Outcome& outcome) {
+  // The stream waits for this call, and for nothing of this thread's once the call is out of
+  // `waiting_`: others may end it, and gRPC let go of it, before Advance.
+  const std::shared_ptr<PipelineStream> self = shared_from_this();
   std::shared_ptr<WaitingCall> held;  // until the lock is let go
   call.place = {};
   {
