@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "memod/client/deadline.h"
 #include "memod/client/servers.h"
 #include "memod/client/session.h"
 
@@ -13,7 +14,7 @@ namespace {
 // A channel that has failed keeps the reason to itself, but tells it to a call.
 absl::Status WhyNotConnected(const Connections& to) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + to.options.connect_timeout);
+  context.set_deadline(DeadlineAfter(to.options.connect_timeout));
   memo::v1::GetCacheInfoResponse response;
   const grpc::Status status =
       memo::v1::SessionService::NewStub(to.streams)->GetCacheInfo(&context, {}, &response);
@@ -26,7 +27,7 @@ absl::Status WhyNotConnected(const Connections& to) {
 }
 
 absl::Status AwaitConnected(const Connections& to) {
-  const auto deadline = std::chrono::system_clock::now() + to.options.connect_timeout;
+  const auto deadline = DeadlineAfter(to.options.connect_timeout);
   for (;;) {
     const grpc_connectivity_state state = to.streams->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return absl::OkStatus();

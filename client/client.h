@@ -37,6 +37,7 @@ namespace memod {
 
 class Servers;
 
+// milliseconds::max() of a timeout is for ever.
 struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;  // null: plaintext
 

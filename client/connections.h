@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/client/client.h"
+#include "memod/client/deadline.h"
 #include "memod/client/grpc_status.h"
 
 namespace memod {
@@ -47,7 +48,7 @@ struct Connections {
                                     grpc::ClientContext*, const Request&, Response*),
                                 const std::string& handle, const Request& request) const {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + options.call_timeout);
+    context.set_deadline(DeadlineAfter(options.call_timeout));
     context.AddMetadata("memo-session", handle);
     Response response;
     const grpc::Status status = (service.get()->*method)(&context, request, &response);

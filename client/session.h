@@ -3,13 +3,13 @@
 
 #include <grpcpp/client_context.h>
 
-#include <chrono>
 #include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "memo/v1/session.grpc.pb.h"
+#include "memod/client/deadline.h"
 #include "memod/client/grpc_status.h"
 #include "memod/client/session_channel.h"
 #include "memod/client/session_handle.h"
@@ -31,7 +31,7 @@ struct SessionHandle::Session {
   absl::StatusOr<Response> Call(grpc::Status (memo::v1::SessionService::Stub::*method)(
                                     grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) const {
-    const auto deadline = std::chrono::system_clock::now() + keeper->options().call_timeout;
+    const auto deadline = DeadlineAfter(keeper->options().call_timeout);
     for (;;) {
       const std::shared_ptr<Seat> seat = keeper->seat();
       grpc::ClientContext context;

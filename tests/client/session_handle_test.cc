@@ -128,6 +128,19 @@ TEST_F(SessionHandleTest, ServerThatNeverOpensIsGivenUp) {
   EXPECT_TRUE(server.sessions.AwaitOpen(0));
 }
 
+TEST_F(SessionHandleTest, TimeoutsMayBeForEver) {
+  constexpr auto kForEver = std::chrono::milliseconds::max();
+  ClientOptions options;
+  options.connect_timeout = options.call_timeout = options.reconnect_timeout = kForEver;
+  options.keepalive_time = options.keepalive_timeout = kForEver;
+  const auto client = Client::Connect(server.address(), options);
+  ASSERT_TRUE(client.ok()) << client.status();
+  const auto session = client->OpenSession();
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_TRUE(session->GetCacheInfo().ok());
+  EXPECT_TRUE(session->status().ok());
+}
+
 TEST_F(SessionHandleTest, ConnectSaysWhyThereIsNoConnection) {
   server.Stop();
   const auto client = Client::Connect(server.address());
