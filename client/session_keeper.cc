@@ -76,6 +76,17 @@ std::shared_ptr<Seat> SessionKeeper::held() const {
   return hold_ == nullptr ? nullptr : seat_;
 }
 
+uint64_t SessionKeeper::holds() const {
+  absl::MutexLock lock(&mutex_);
+  return holds_;
+}
+
+bool SessionKeeper::AwaitHeld(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithDeadline(absl::Condition(this, &SessionKeeper::HeldOrDone), deadline);
+  return hold_ != nullptr && !done_;
+}
+
 bool SessionKeeper::done() const {
   absl::MutexLock lock(&mutex_);
   return done_;
@@ -214,6 +225,7 @@ void SessionKeeper::Accept(const AttemptPtr& attempt, std::shared_ptr<Seat> seat
     if (attempt_ != attempt) return;  // a seat that nobody keeps is let go of
     if (seat != nullptr && attempt->states != states_) return TryAfter(absl::ZeroDuration());
     hold_ = std::move(attempt_);
+    ++holds_;
     timer = std::move(timer_);
     failed_ = 0;
     status_ = absl::OkStatus();

@@ -43,6 +43,10 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   std::shared_ptr<Seat> seat() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Null while no stream holds it.
   std::shared_ptr<Seat> held() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // How many streams have held it so far.
+  uint64_t holds() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits until a stream holds the session. False: none will, or none did in time.
+  bool AwaitHeld(absl::Time deadline) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether it was let go of, or lost for good: nothing is tried any more.
   bool done() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ClientOptions& options() const { return servers_->options(); }
@@ -99,6 +103,9 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   void GiveUp(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CanResume(size_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  bool HeldOrDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return hold_ != nullptr || done_;
+  }
   bool Answered() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return seat_ != nullptr || done_; }
 
   const std::shared_ptr<const Servers> servers_;
@@ -114,7 +121,8 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   std::shared_ptr<grpc::Channel> calls_
       ABSL_GUARDED_BY(mutex_);                          // of the seat; null: not asked for
   std::weak_ptr<Seat> former_ ABSL_GUARDED_BY(mutex_);  // where calls may still be under way
-  AttemptPtr hold_ ABSL_GUARDED_BY(mutex_);  // the one that holds the session; null: none does
+  AttemptPtr hold_ ABSL_GUARDED_BY(mutex_);     // the one that holds the session; null: none does
+  uint64_t holds_ ABSL_GUARDED_BY(mutex_) = 0;  // that there were
 
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // why there is no hold_
   bool done_ ABSL_GUARDED_BY(mutex_) = false;    // released, or lost for good

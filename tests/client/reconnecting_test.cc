@@ -1,6 +1,7 @@
 // What becomes of a client's session when its connection is lost, or its server.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -120,6 +121,39 @@ TEST_F(ReconnectingTest, WithoutAResumeWindowItIsOpenedAnewWithItsState) {
   wire_->Reset();
   ASSERT_TRUE(log_.Says({"reopened", "reopened"}));
   EXPECT_EQ(Compute(*probe, "x"), "miss b:x");
+}
+
+TEST_F(ReconnectingTest, UpdateWhoseAnswerWasLostIsMadeAgain) {
+  ServeBehindWire(kLong);
+  options_.config.server.listen = absl::StrCat("127.0.0.1:", server->port());
+  SessionHandle session = OpenBeyond();
+  std::atomic<bool> swallowed = false;
+  lab.OnOpen("b", [&] {
+    if (!swallowed.exchange(true)) wire_->Swallow();
+    return absl::OkStatus();
+  });
+  std::thread updater([&] {
+    const auto receipt = session.UpdateState(State("b"));
+    EXPECT_TRUE(receipt.ok()) << receipt.status();
+  });
+  EXPECT_TRUE(Soon([&] { return Get(session, "x").ends_with("b:x"); }, true));
+  wire_->Reset();
+  updater.join();
+  ASSERT_TRUE(log_.Says({"resumed"}));
+  StopServer();
+  registry = Registry();
+  Serve(options_);
+  ASSERT_TRUE(log_.Says({"resumed", "reopened"}));
+  EXPECT_EQ(Compute(*ProbeOf(session), "x"), "miss b:x");
+}
+
+TEST_F(ReconnectingTest, UpdateThatItsClassRefusesIsNotTakenForALostOne) {
+  ServeBehindWire(kLong);
+  SessionHandle session = OpenBeyond();
+  lab.OnOpen("b", [] { return absl::UnavailableError("no database"); });
+  EXPECT_EQ(session.UpdateState(State("b")).status(), absl::UnavailableError("no database"));
+  EXPECT_LE(lab.openings("b"), 2);
+  EXPECT_EQ(Compute(*ProbeOf(session), "x"), "miss a:x");
 }
 
 // The answers of updates that are made at once may come in another order than these were made in.
