@@ -1,5 +1,7 @@
 #include "memod/client/event_teller.h"
 
+#include "memod/client/in_callback.h"
+
 namespace memod {
 
 void EventTeller::Tell(Event event) {
@@ -13,7 +15,10 @@ void EventTeller::Tell(Event event) {
     const Event next = std::move(waiting_.front());
     waiting_.pop_front();
     mutex_.Unlock();
-    next(events_);
+    {
+      const InCallback here;
+      next(events_);
+    }
     mutex_.Lock();
   }
   telling_ = std::thread::id();
