@@ -53,15 +53,15 @@ absl::StatusOr<Client> Client::Connect(const std::vector<std::string>& targets,
     connected = AwaitConnected(servers->at(place));
     if (!connected.ok()) continue;
     servers->at(place).calls->GetState(/*try_to_connect=*/true);  // ready by the first call
-    return Client(std::move(servers), place);
+    return Client(std::make_shared<const SharedServers>(std::move(servers)), place);
   }
   return connected;
 }
 
-Client::Client(std::shared_ptr<const Servers> servers, size_t first)
+Client::Client(std::shared_ptr<const SharedServers> servers, size_t first)
     : servers_(std::move(servers)), first_(first) {}
 
-std::shared_ptr<grpc::Channel> Client::channel() const { return servers_->at(first_).calls; }
+std::shared_ptr<grpc::Channel> Client::channel() const { return servers_->all->at(first_).calls; }
 
 absl::StatusOr<SessionHandle> Client::OpenSession(const google::protobuf::Message& state,
                                                   SessionEvents events) const {
@@ -74,12 +74,12 @@ absl::StatusOr<SessionHandle> Client::OpenSession(SessionEvents events) const {
 
 absl::StatusOr<SessionHandle> Client::Open(std::optional<google::protobuf::Any> state,
                                            SessionEvents events) const {
-  const absl::Time deadline = absl::Now() + absl::FromChrono(servers_->options().call_timeout);
+  const absl::Time deadline = absl::Now() + absl::FromChrono(servers_->all->options().call_timeout);
   const auto keeper =
-      std::make_shared<SessionKeeper>(servers_, std::move(state), std::move(events));
-  auto session = std::make_unique<SessionHandle::Session>(keeper);
+      std::make_shared<SessionKeeper>(servers_->all, std::move(state), std::move(events));
+  auto session = std::make_unique<SessionHandle::Session>(servers_, keeper);
   if (absl::Status opened = keeper->Open(deadline); !opened.ok()) return opened;
-  session->channel = std::make_shared<SessionChannel>(servers_->at(first_).calls,
+  session->channel = std::make_shared<SessionChannel>(servers_->all->at(first_).calls,
                                                       [keeper] { return keeper->calls(); });
   session->service = memo::v1::SessionService::NewStub(session->channel);
   return SessionHandle(std::move(session));

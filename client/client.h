@@ -35,7 +35,7 @@
 
 namespace memod {
 
-class Servers;
+class SharedServers;
 
 // milliseconds::max() of a timeout is for ever.
 struct ClientOptions {
@@ -78,7 +78,9 @@ struct SessionEvents {
 
 // Connections to memod servers, two to each: one for calls, and one of its own for the streams that
 // hold sessions, so that nothing that goes wrong with a call can end a session. Thread-safe. Copies
-// share the connections, which last as long as any copy or any session opened by one.
+// share the connections, which last as long as any copy or any session opened by one. Where servers
+// have a resume window, the last of these to go, unless within a callback of SessionEvents or of a
+// Pipeline, waits for them to close what was let go of, at most 1 s: then the process may end.
 //
 // A session is on one of the servers, its calls with it. Sessions begin on the servers in turn.
 // Calls on SessionHandle::channel():
@@ -122,11 +124,11 @@ class Client {
   std::shared_ptr<grpc::Channel> channel() const;
 
  private:
-  Client(std::shared_ptr<const Servers> servers, size_t first);
+  Client(std::shared_ptr<const SharedServers> servers, size_t first);
   absl::StatusOr<SessionHandle> Open(std::optional<google::protobuf::Any> state,
                                      SessionEvents events) const;
 
-  std::shared_ptr<const Servers> servers_;
+  std::shared_ptr<const SharedServers> servers_;
   size_t first_;
 };
 

@@ -116,9 +116,11 @@ void Connections::ReachCalls(const std::string& handle, std::function<void()> th
 void Connections::CloseSoon(const std::string& handle) const {
   using Closing = OwnCall<memo::v1::CloseSessionRequest, memo::v1::CloseSessionResponse>;
   auto closing = std::make_shared<Closing>(handle, options.call_timeout);
+  closings->Begin();
   // Beside the calls, whose connection this must not send looking for a server that is gone.
   SessionService::NewStub(streams)->async()->CloseSession(
-      &closing->context, &closing->request, &closing->response, [closing](const grpc::Status&) {});
+      &closing->context, &closing->request, &closing->response,
+      [closing, closings = closings](const grpc::Status&) { closings->End(); });
 }
 
 void Connections::ConnectNow() const {

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/client/client.h"
+#include "memod/client/closings.h"
 #include "memod/client/deadline.h"
 #include "memod/client/grpc_status.h"
 
@@ -60,7 +61,8 @@ struct Connections {
   const ClientOptions options;
   const std::shared_ptr<grpc::Channel> streams;  // a connection of its own
   const std::shared_ptr<grpc::Channel> calls;
-  const std::unique_ptr<memo::v1::SessionService::Stub> service;  // over `calls`
+  const std::unique_ptr<memo::v1::SessionService::Stub> service;            // over `calls`
+  const std::shared_ptr<Closings> closings = std::make_shared<Closings>();  // of CloseSoon
 };
 
 // A state as requests carry it: packed, unless it is an Any already.

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/client/grpc_status.h"
+#include "memod/client/servers.h"
 #include "memod/client/session_channel.h"
 #include "memod/client/session_handle.h"
 #include "memod/client/session_keeper.h"
@@ -22,7 +23,8 @@ namespace memod {
 
 // Destroying it lets go of the session.
 struct SessionHandle::Session {
-  explicit Session(std::shared_ptr<SessionKeeper> keeper) : keeper(std::move(keeper)) {}
+  Session(std::shared_ptr<const SharedServers> servers, std::shared_ptr<SessionKeeper> keeper)
+      : servers(std::move(servers)), keeper(std::move(keeper)) {}
   ~Session() {
     keeper->Release().IgnoreError();
     keeper->LetGo();
@@ -66,6 +68,7 @@ struct SessionHandle::Session {
                                             status.error_code() == grpc::StatusCode::UNKNOWN);
   }
 
+  const std::shared_ptr<const SharedServers> servers;
   const std::shared_ptr<SessionKeeper> keeper;
   absl::Mutex updating;  // held, through its calls, by whoever replaces the state
   // Constant once a SessionHandle has them.

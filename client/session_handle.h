@@ -14,9 +14,9 @@
 
 namespace memod {
 
-// Comes from Client::OpenSession. Destroying it ends the session without waiting for the server;
-// so does the end of the process, however it ends, where the server has no resume window. It may
-// outlive its Client.
+// Comes from Client::OpenSession. Destroying it ends the session without waiting for the server, but
+// for the last of a Client (see there); so does the end of the process, however it ends, where the
+// server has no resume window. It may outlive its Client.
 //
 // A session that loses its connection or its server is reconnected, as ClientOptions say: resumed as
 // it was where the server still has it, else opened anew with its state on a server that takes it.
