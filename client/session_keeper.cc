@@ -183,8 +183,7 @@ std::shared_ptr<HoldingStream> SessionKeeper::NewStream(const AttemptPtr& attemp
 }
 
 bool SessionKeeper::CanResume(size_t place) const {
-  return waits_ && hold_ == nullptr && seat_->place == place &&
-         absl::Now() - lost_at_ < seat_->resume_window();
+  return waits_ && hold_ == nullptr && seat_->place == place;
 }
 
 void SessionKeeper::OnTimer(const AttemptPtr& attempt) {

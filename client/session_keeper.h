@@ -2,7 +2,7 @@
 //
 // The session is on a seat. When the seat's stream is lost, or its server is about to stop, attempts
 // are made one after the other, each with a stream of its own, until one gets a seat: on the same
-// server the session is resumed as long as that waits for it; on any other, or later, it is opened
+// server the session is resumed until that says that it is gone; on any other, or then, it is opened
 // anew. A seat that is left is let go of by the last call that was made there.
 #pragma once
 
@@ -131,7 +131,8 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   size_t begin_ ABSL_GUARDED_BY(mutex_);        // the place of the first of them
   size_t failed_ ABSL_GUARDED_BY(mutex_) = 0;   // of them
   absl::Time lost_at_ ABSL_GUARDED_BY(mutex_);
-  bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // the lost session, as far as is known
+  // The lost session, as far as is known: only its server knows when it noticed the loss itself.
+  bool waits_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::Alarm> timer_ ABSL_GUARDED_BY(mutex_);  // of attempt_
 };
 

@@ -279,6 +279,18 @@ TEST_F(SessionHandleTest, RefusalThatMayPassIsNone) {
   EXPECT_EQ(told.times, 0);
 }
 
+// The server's time may not have begun yet, or its clock stands still.
+TEST_F(SessionHandleTest, OnlyTheServerSaysThatItWaitsNoLonger) {
+  server.sessions.PromiseToWait();
+  absl::Notification reopened;
+  SessionEvents events;
+  events.reopened = [&] { reopened.Notify(); };
+  const auto session = Hold(Connect().OpenSession(std::move(events)));
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(reopened.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_EQ(server.sessions.resumptions(), 1);
+}
+
 TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   absl::Notification draining;
   SessionEvents events;
