@@ -44,7 +44,8 @@ struct ClientOptions {
   // How long Connect waits for a server that neither answers nor refuses.
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   // Of OpenSession, which includes building the instance, and of a SessionHandle's own calls; not
-  // of calls on its channel, whose deadlines are the caller's.
+  // of calls on its channel, whose deadlines are the caller's. Each of several servers that are asked
+  // to open a session gets an equal share of what is left.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(30);
 
   // How long a session whose connection or server is lost is reconnected, with pauses of up to 2 s,

@@ -95,11 +95,15 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
 
   void TryAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration Pause() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is left until the session is given up, divided among the servers that were not asked in this
+  // round, so that one that is silent leaves time for the others; or less, as the options say.
+  absl::Duration TimeFor(const Attempt& attempt) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration TimeLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetTimer(absl::Duration after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // To another server, if there is one, or to the same one later.
   void MoveOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeatLost(const HoldingStream::End& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AttemptFailed(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AttemptFailed(const absl::Status& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveUp(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CanResume(size_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -130,7 +134,10 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   AttemptPtr attempt_ ABSL_GUARDED_BY(mutex_);  // under way
   size_t begin_ ABSL_GUARDED_BY(mutex_);        // the place of the first of them
   size_t failed_ ABSL_GUARDED_BY(mutex_) = 0;   // of them
-  absl::Time lost_at_ ABSL_GUARDED_BY(mutex_);
+  // When it is given up; infinite while a stream holds it.
+  absl::Time until_ ABSL_GUARDED_BY(mutex_);
+  // Of the last attempt that did not run out of time, or the loss before them: why it is given up.
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   // The lost session, as far as is known: only its server knows when it noticed the loss itself.
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::Alarm> timer_ ABSL_GUARDED_BY(mutex_);  // of attempt_

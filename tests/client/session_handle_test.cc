@@ -291,6 +291,49 @@ TEST_F(SessionHandleTest, OnlyTheServerSaysThatItWaitsNoLonger) {
   EXPECT_EQ(server.sessions.resumptions(), 1);
 }
 
+TEST_F(SessionHandleTest, SilentServerIsALossWhenTheTimeToReconnectIsOver) {
+  Told told;
+  ClientOptions options;
+  options.call_timeout = std::chrono::hours(1);
+  options.reconnect_timeout = std::chrono::milliseconds(300);
+  const auto session = Hold(Connect(options).OpenSession(told.OnLost()));
+  server.sessions.NeverAnswerOpen();
+  const auto begin = std::chrono::steady_clock::now();
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(told.Wait());
+  EXPECT_EQ(told.why, absl::UnavailableError("gone"));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, options.reconnect_timeout);
+}
+
+TEST_F(SessionHandleTest, SoIsOneThatItWasToMoveTo) {
+  FakeServer other;
+  Told told;
+  ClientOptions options;
+  options.call_timeout = std::chrono::hours(1);
+  options.reconnect_timeout = std::chrono::milliseconds(300);
+  const Client client = Client::Connect({server.address(), other.address()}, options).value();
+  const auto one = Hold(client.OpenSession(told.OnLost()));
+  const auto two = Hold(client.OpenSession(told.OnLost()));
+  server.sessions.NeverAnswerOpen();
+  other.sessions.NeverAnswerOpen();
+  server.sessions.Drain("s1");
+  ASSERT_TRUE(other.sessions.AwaitOpen(2));
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(told.Wait());
+  EXPECT_EQ(told.why, absl::UnavailableError("gone"));
+}
+
+TEST_F(SessionHandleTest, SilentServerLeavesTimeToOpenOnAnother) {
+  FakeServer silent;
+  ClientOptions options;
+  options.call_timeout = std::chrono::seconds(3);
+  const Client client = Client::Connect({silent.address(), server.address()}, options).value();
+  silent.sessions.NeverAnswerOpen();
+  const auto one = client.OpenSession(), two = client.OpenSession();
+  EXPECT_TRUE(one.ok()) << one.status();
+  EXPECT_TRUE(two.ok()) << two.status();
+}
+
 TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   absl::Notification draining;
   SessionEvents events;
