@@ -231,7 +231,6 @@ void SessionKeeper::Accept(const AttemptPtr& attempt, std::shared_ptr<Seat> seat
   // After the lock: they may be the last to keep what was left.
   std::shared_ptr<grpc::Channel> calls;
   std::unique_ptr<grpc::Alarm> timer;
-  EventTeller::Event event;
   {
     absl::MutexLock lock(&mutex_);
     if (attempt_ != attempt) return;  // a seat that nobody keeps is let go of
@@ -244,22 +243,23 @@ void SessionKeeper::Accept(const AttemptPtr& attempt, std::shared_ptr<Seat> seat
     status_ = absl::OkStatus();
     if (seat == nullptr) {
       seat_->HoldBy(attempt->stream);
-      event = [](const SessionEvents& events) {
+      teller_.Add([](const SessionEvents& events) {
         if (events.resumed) events.resumed();
-      };
+      });
     } else {
-      if (seat_ != nullptr)
-        event = [](const SessionEvents& events) {
+      if (seat_ != nullptr) {
+        teller_.Add([](const SessionEvents& events) {
           if (events.reopened) events.reopened();
-        };
+        });
+      }
       std::swap(seat_, seat);
       former_ = seat;
       calls = std::move(calls_);
     }
-    if (attempt->draining) MoveOn();
+    if (attempt->draining) Leave();
     if (reconnect_timeout_ <= absl::ZeroDuration()) state_.reset();  // it can be large
   }
-  if (event) teller_.Tell(std::move(event));
+  teller_.Tell();
 }
 
 void SessionKeeper::OnDraining(const AttemptPtr& attempt) {
@@ -267,28 +267,19 @@ void SessionKeeper::OnDraining(const AttemptPtr& attempt) {
     absl::MutexLock lock(&mutex_);
     attempt->draining = true;
     if (attempt != hold_ || done_) return;
-    MoveOn();
+    Leave();
   }
-  teller_.Tell([](const SessionEvents& events) {
-    if (events.draining) events.draining();
-  });
+  teller_.Tell();
 }
 
 void SessionKeeper::OnEnded(const AttemptPtr& attempt, const HoldingStream::End& end) {
-  bool lost = false;
-  absl::Status why;
   {
     absl::MutexLock lock(&mutex_);
     if (done_) return;
     if (attempt == hold_) SeatLost(end);
     if (attempt == attempt_) AttemptFailed(end.status);
-    lost = done_ && seat_ != nullptr;
-    why = status_;
   }
-  if (!lost) return;
-  teller_.Tell([why](const SessionEvents& events) {
-    if (events.lost) events.lost(why);
-  });
+  teller_.Tell();
 }
 
 void SessionKeeper::SeatLost(const HoldingStream::End& end) {
@@ -329,7 +320,10 @@ void SessionKeeper::AttemptFailed(const absl::Status& end) {
   }
 }
 
-void SessionKeeper::MoveOn() {
+void SessionKeeper::Leave() {
+  teller_.Add([](const SessionEvents& events) {
+    if (events.draining) events.draining();
+  });
   if (attempt_ != nullptr || reconnect_timeout_ <= absl::ZeroDuration()) return;
   begin_ = seat_->place + 1;
   TryAfter(Pause());
@@ -339,6 +333,10 @@ void SessionKeeper::GiveUp(const absl::Status& why) {
   done_ = true;
   status_ = why;
   attempt_ = nullptr;
+  if (seat_ == nullptr) return;  // Open returns it
+  teller_.Add([why](const SessionEvents& events) {
+    if (events.lost) events.lost(why);
+  });
 }
 
 absl::Duration SessionKeeper::Pause() const {

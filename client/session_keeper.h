@@ -100,8 +100,8 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   absl::Duration TimeFor(const Attempt& attempt) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration TimeLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetTimer(absl::Duration after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // To another server, if there is one, or to the same one later.
-  void MoveOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The server drains: to another one, if there is one, or to the same one later.
+  void Leave() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeatLost(const HoldingStream::End& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AttemptFailed(const absl::Status& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveUp(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -115,7 +115,7 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   const std::shared_ptr<const Servers> servers_;
   const absl::Duration reconnect_timeout_;
   const std::string holder_;  // our name, by which a new stream takes the place of the former
-  EventTeller teller_;
+  EventTeller teller_;        // events are added as they happen, under mutex_
 
   mutable absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);

@@ -48,6 +48,11 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     absl::MutexLock lock(&mutex_);
     if (open_.contains(id)) open_.at(id)->End(std::move(why));
   }
+  // As soon as the next one is open.
+  void DrainNext() {
+    absl::MutexLock lock(&mutex_);
+    drains_next_ = true;
+  }
   void Drain(const std::string& id) {
     absl::MutexLock lock(&mutex_);
     open_.at(id)->Drain();
@@ -95,6 +100,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     } else if (!mute_) {
       open_[stream->id()] = stream;
       stream->Open();
+      if (std::exchange(drains_next_, false)) stream->Drain();
     }
     return stream;
   }
@@ -227,6 +233,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   grpc::Status refusal_ ABSL_GUARDED_BY(mutex_);
   int refused_ ABSL_GUARDED_BY(mutex_) = 0;
   bool mute_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drains_next_ ABSL_GUARDED_BY(mutex_) = false;
   bool waits_ ABSL_GUARDED_BY(mutex_) = false;
   int resumptions_ ABSL_GUARDED_BY(mutex_) = 0;
   memo::v1::OpenSessionRequest last_request_ ABSL_GUARDED_BY(mutex_);

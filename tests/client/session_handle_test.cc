@@ -347,6 +347,23 @@ TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   EXPECT_TRUE(session->GetCacheInfo().ok());
 }
 
+// While the client still sees to it that calls will find a connection there.
+TEST_F(SessionHandleTest, DrainingOfTheServerThatItIsBeingOpenedOnIsToldAfterwards) {
+  std::vector<std::string> told;
+  absl::Notification twice;
+  SessionEvents events;
+  events.draining = [&] { told.push_back("draining"); };
+  events.reopened = [&] {
+    told.push_back("reopened");
+    if (told.size() == 3) twice.Notify();
+  };
+  const auto session = Hold(Connect().OpenSession(std::move(events)));
+  server.sessions.DrainNext();
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(twice.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_THAT(told, ElementsAre("reopened", "draining", "reopened"));
+}
+
 TEST_F(SessionHandleTest, DestructionWaitsForTheEventBeingTold) {
   absl::Notification told, go_on;
   bool finished = false;
