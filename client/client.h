@@ -99,8 +99,8 @@ struct SessionEvents {
 //     wait_for_ready as it is: gRPC would wait for the former server. gRPC's own retries, if
 //     ClientOptions::arguments configure them, make calls again that were lost on the way.
 //   - Not made again: streams; calls by a grpc::ClientUnaryReactor, by a stub for other messages than
-//     protobuf's, or in a program without RTTI; those within another call
-//     (ClientContext::FromServerContext).
+//     protobuf's, by a grpc::TemplatedGenericStub of anything but grpc::ByteBuffer, or in a program
+//     without RTTI; those within another call (ClientContext::FromServerContext).
 class Client {
  public:
   // `target` as gRPC takes it: "127.0.0.1:7070", "dns:///memod:7070", "unix:/run/memod.sock".
