@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "memod/client/deadline.h"
 #include "memod/client/servers.h"
 #include "memod/client/session.h"
 
@@ -13,7 +14,7 @@ namespace {
 // A channel that has failed keeps the reason to itself, but tells it to a call.
 absl::Status WhyNotConnected(const Connections& to) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + to.options.connect_timeout);
+  context.set_deadline(DeadlineAfter(to.options.connect_timeout));
   memo::v1::GetCacheInfoResponse response;
   const grpc::Status status =
       memo::v1::SessionService::NewStub(to.streams)->GetCacheInfo(&context, {}, &response);
@@ -26,7 +27,7 @@ absl::Status WhyNotConnected(const Connections& to) {
 }
 
 absl::Status AwaitConnected(const Connections& to) {
-  const auto deadline = std::chrono::system_clock::now() + to.options.connect_timeout;
+  const auto deadline = DeadlineAfter(to.options.connect_timeout);
   for (;;) {
     const grpc_connectivity_state state = to.streams->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
@@ -52,15 +53,15 @@ absl::StatusOr<Client> Client::Connect(const std::vector<std::string>& targets,
     connected = AwaitConnected(servers->at(place));
     if (!connected.ok()) continue;
     servers->at(place).calls->GetState(/*try_to_connect=*/true);  // ready by the first call
-    return Client(std::move(servers), place);
+    return Client(std::make_shared<const SharedServers>(std::move(servers)), place);
   }
   return connected;
 }
 
-Client::Client(std::shared_ptr<const Servers> servers, size_t first)
+Client::Client(std::shared_ptr<const SharedServers> servers, size_t first)
     : servers_(std::move(servers)), first_(first) {}
 
-std::shared_ptr<grpc::Channel> Client::channel() const { return servers_->at(first_).calls; }
+std::shared_ptr<grpc::Channel> Client::channel() const { return servers_->all->at(first_).calls; }
 
 absl::StatusOr<SessionHandle> Client::OpenSession(const google::protobuf::Message& state,
                                                   SessionEvents events) const {
@@ -73,12 +74,12 @@ absl::StatusOr<SessionHandle> Client::OpenSession(SessionEvents events) const {
 
 absl::StatusOr<SessionHandle> Client::Open(std::optional<google::protobuf::Any> state,
                                            SessionEvents events) const {
-  const absl::Time deadline = absl::Now() + absl::FromChrono(servers_->options().call_timeout);
+  const absl::Time deadline = absl::Now() + absl::FromChrono(servers_->all->options().call_timeout);
   const auto keeper =
-      std::make_shared<SessionKeeper>(servers_, std::move(state), std::move(events));
-  auto session = std::make_unique<SessionHandle::Session>(keeper);
+      std::make_shared<SessionKeeper>(servers_->all, std::move(state), std::move(events));
+  auto session = std::make_unique<SessionHandle::Session>(servers_, keeper);
   if (absl::Status opened = keeper->Open(deadline); !opened.ok()) return opened;
-  session->channel = std::make_shared<SessionChannel>(servers_->at(first_).calls,
+  session->channel = std::make_shared<SessionChannel>(servers_->all->at(first_).calls,
                                                       [keeper] { return keeper->calls(); });
   session->service = memo::v1::SessionService::NewStub(session->channel);
   return SessionHandle(std::move(session));

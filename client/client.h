@@ -35,15 +35,17 @@
 
 namespace memod {
 
-class Servers;
+class SharedServers;
 
+// milliseconds::max() of a timeout is for ever.
 struct ClientOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;  // null: plaintext
 
   // How long Connect waits for a server that neither answers nor refuses.
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   // Of OpenSession, which includes building the instance, and of a SessionHandle's own calls; not
-  // of calls on its channel, whose deadlines are the caller's.
+  // of calls on its channel, whose deadlines are the caller's. Each of several servers that are asked
+  // to open a session gets an equal share of what is left.
   std::chrono::milliseconds call_timeout = std::chrono::seconds(30);
 
   // How long a session whose connection or server is lost is reconnected, with pauses of up to 2 s,
@@ -77,7 +79,9 @@ struct SessionEvents {
 
 // Connections to memod servers, two to each: one for calls, and one of its own for the streams that
 // hold sessions, so that nothing that goes wrong with a call can end a session. Thread-safe. Copies
-// share the connections, which last as long as any copy or any session opened by one.
+// share the connections, which last as long as any copy or any session opened by one. Where servers
+// have a resume window, the last of these to go, unless within a callback of SessionEvents or of a
+// Pipeline, waits for them to close what was let go of, at most 1 s: then the process may end.
 //
 // A session is on one of the servers, its calls with it. Sessions begin on the servers in turn.
 // Calls on SessionHandle::channel():
@@ -95,8 +99,8 @@ struct SessionEvents {
 //     wait_for_ready as it is: gRPC would wait for the former server. gRPC's own retries, if
 //     ClientOptions::arguments configure them, make calls again that were lost on the way.
 //   - Not made again: streams; calls by a grpc::ClientUnaryReactor, by a stub for other messages than
-//     protobuf's, or in a program without RTTI; those within another call
-//     (ClientContext::FromServerContext).
+//     protobuf's, by a grpc::TemplatedGenericStub of anything but grpc::ByteBuffer, or in a program
+//     without RTTI; those within another call (ClientContext::FromServerContext).
 class Client {
  public:
   // `target` as gRPC takes it: "127.0.0.1:7070", "dns:///memod:7070", "unix:/run/memod.sock".
@@ -121,11 +125,11 @@ class Client {
   std::shared_ptr<grpc::Channel> channel() const;
 
  private:
-  Client(std::shared_ptr<const Servers> servers, size_t first);
+  Client(std::shared_ptr<const SharedServers> servers, size_t first);
   absl::StatusOr<SessionHandle> Open(std::optional<google::protobuf::Any> state,
                                      SessionEvents events) const;
 
-  std::shared_ptr<const Servers> servers_;
+  std::shared_ptr<const SharedServers> servers_;
   size_t first_;
 };
 

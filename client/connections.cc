@@ -3,6 +3,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_interceptor.h>
 
+#include <algorithm>
+#include <climits>
 #include <utility>
 #include <vector>
 
@@ -12,11 +14,15 @@ using memo::v1::SessionService;
 
 namespace {
 
+// What is too long for gRPC's arguments is as good as for ever, which INT_MAX means there.
+int ToInt(std::chrono::milliseconds time) {
+  return static_cast<int>(std::min<std::chrono::milliseconds::rep>(time.count(), INT_MAX));
+}
+
 grpc::ChannelArguments Arguments(const ClientOptions& options) {
   grpc::ChannelArguments arguments = options.arguments;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive_time.count()));
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                   static_cast<int>(options.keepalive_timeout.count()));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, ToInt(options.keepalive_time));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, ToInt(options.keepalive_timeout));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // Without this pings stop after two, and a frozen server is never noticed.
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
@@ -70,7 +76,7 @@ template <typename Request, typename Response>
 struct OwnCall {
   OwnCall(const std::string& handle, std::chrono::milliseconds timeout) {
     context.AddMetadata("memo-session", handle);
-    context.set_deadline(std::chrono::system_clock::now() + timeout);
+    context.set_deadline(DeadlineAfter(timeout));
   }
 
   grpc::ClientContext context;
@@ -110,9 +116,11 @@ void Connections::ReachCalls(const std::string& handle, std::function<void()> th
 void Connections::CloseSoon(const std::string& handle) const {
   using Closing = OwnCall<memo::v1::CloseSessionRequest, memo::v1::CloseSessionResponse>;
   auto closing = std::make_shared<Closing>(handle, options.call_timeout);
+  closings->Begin();
   // Beside the calls, whose connection this must not send looking for a server that is gone.
   SessionService::NewStub(streams)->async()->CloseSession(
-      &closing->context, &closing->request, &closing->response, [closing](const grpc::Status&) {});
+      &closing->context, &closing->request, &closing->response,
+      [closing, closings = closings](const grpc::Status&) { closings->End(); });
 }
 
 void Connections::ConnectNow() const {

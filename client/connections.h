@@ -15,6 +15,8 @@
 #include "absl/status/statusor.h"
 #include "memo/v1/session.grpc.pb.h"
 #include "memod/client/client.h"
+#include "memod/client/closings.h"
+#include "memod/client/deadline.h"
 #include "memod/client/grpc_status.h"
 
 namespace memod {
@@ -47,7 +49,7 @@ struct Connections {
                                     grpc::ClientContext*, const Request&, Response*),
                                 const std::string& handle, const Request& request) const {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + options.call_timeout);
+    context.set_deadline(DeadlineAfter(options.call_timeout));
     context.AddMetadata("memo-session", handle);
     Response response;
     const grpc::Status status = (service.get()->*method)(&context, request, &response);
@@ -59,7 +61,8 @@ struct Connections {
   const ClientOptions options;
   const std::shared_ptr<grpc::Channel> streams;  // a connection of its own
   const std::shared_ptr<grpc::Channel> calls;
-  const std::unique_ptr<memo::v1::SessionService::Stub> service;  // over `calls`
+  const std::unique_ptr<memo::v1::SessionService::Stub> service;            // over `calls`
+  const std::shared_ptr<Closings> closings = std::make_shared<Closings>();  // of CloseSoon
 };
 
 // A state as requests carry it: packed, unless it is an Any already.

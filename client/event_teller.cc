@@ -1,19 +1,27 @@
 #include "memod/client/event_teller.h"
 
+#include "memod/client/in_callback.h"
+
 namespace memod {
 
-void EventTeller::Tell(Event event) {
+void EventTeller::Add(Event event) {
+  absl::MutexLock lock(&mutex_);
+  if (!released_) waiting_.push_back(std::move(event));
+}
+
+void EventTeller::Tell() {
   SessionEvents dropped;  // after the lock: closures may hold anything
   absl::MutexLock lock(&mutex_);
-  if (released_) return;
-  waiting_.push_back(std::move(event));
-  if (!NothingIsTold()) return;
+  if (released_ || waiting_.empty() || !NothingIsTold()) return;
   telling_ = std::this_thread::get_id();
   while (!waiting_.empty() && !released_) {
     const Event next = std::move(waiting_.front());
     waiting_.pop_front();
     mutex_.Unlock();
-    next(events_);
+    {
+      const InCallback here;
+      next(events_);
+    }
     mutex_.Lock();
   }
   telling_ = std::thread::id();

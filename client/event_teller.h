@@ -18,8 +18,10 @@ class EventTeller {
   explicit EventTeller(SessionEvents events) : events_(std::move(events)) {}
 
   using Event = std::function<void(const SessionEvents&)>;
-  // Tells it on this thread, or on the one that tells another just now. With no lock held.
-  void Tell(Event event) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Comes after those that were added before. With whatever lock makes it happen.
+  void Add(Event event) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tells what was added, on this thread, or on the one that tells just now. With no lock held.
+  void Tell() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // From now on no event is told, and none is being told, but for one that makes this very call.
   void Release() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -62,7 +62,8 @@ absl::Status ToStatus(const PipelineAnswer& answer);
 // one, which keeps what was left.
 //
 // Destroying it takes what is outstanding with it, which is told CANCELLED; all has been told when
-// that has returned. Destroyed within a callback, the others are told after that.
+// that has returned. Destroyed within a callback of its own, the others are told after that; do not
+// destroy it within another's, which is not to block.
 //
 // Thread-safe, but for moving and destroying. One that was moved from may only be assigned to or
 // destroyed.
@@ -77,7 +78,8 @@ class [[nodiscard]] Pipeline {
   ~Pipeline();
 
   // Calls a memoized method ("/package.Service/Method") with an encoded message; returns the call's
-  // id. Blocks while max_outstanding calls are, unless it is made within a callback.
+  // id. Blocks while max_outstanding calls are, unless made within a callback of any Pipeline or
+  // of SessionEvents.
   uint64_t Call(std::string_view method, std::string_view request, Callback done,
                 memo::v1::Control control = memo::v1::CONTROL_UNSPECIFIED);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "memod/client/in_callback.h"
+
 namespace memod {
 namespace {
 
@@ -16,6 +18,7 @@ class Telling {
 
  private:
   const PipelineCalls* const before_;
+  const InCallback in_callback_;
 };
 
 PipelineAnswer ToAnswer(const pipeline::Answer& read) {
@@ -64,8 +67,8 @@ uint64_t PipelineCalls::Call(std::string_view method, std::string_view request,
   std::optional<PipelineAnswer> lost;
   {
     absl::MutexLock lock(&mutex_);
-    // A callback that waited would wait for itself.
-    if (telling != this) mutex_.Await(absl::Condition(this, &PipelineCalls::HasRoom));
+    // A callback that waited would wait for itself, or for those that wait for it.
+    if (!InCallback::Here()) mutex_.Await(absl::Condition(this, &PipelineCalls::HasRoom));
     id = next_id_++;
     lost = lost_;
     if (!lost_) {

@@ -6,9 +6,13 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "memod/client/connections.h"
+#include "memod/client/in_callback.h"
 
 namespace memod {
 
@@ -28,9 +32,28 @@ class Servers {
   // Where the next session begins: each at another one.
   size_t Next() const { return next_++ % all_.size(); }
 
+  // Until every server has answered what it was told to close, or time is up.
+  void AwaitClosings(absl::Time deadline) const {
+    for (const auto& one : all_) one->closings->Await(deadline);
+  }
+
  private:
   std::vector<std::unique_ptr<const Connections>> all_;
   mutable std::atomic<size_t> next_;
+};
+
+// What the copies of a Client and its sessions share, but nothing that gRPC keeps: so the last of its
+// owners goes where the library's user lets go of it. The process may end then, and closings with it.
+class SharedServers {
+ public:
+  explicit SharedServers(std::shared_ptr<const Servers> all) : all(std::move(all)) {}
+  ~SharedServers() {
+    if (!InCallback::Here()) all->AwaitClosings(absl::Now() + absl::Seconds(1));
+  }
+  SharedServers(const SharedServers&) = delete;
+  SharedServers& operator=(const SharedServers&) = delete;
+
+  const std::shared_ptr<const Servers> all;
 };
 
 }  // namespace memod

@@ -46,9 +46,10 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf
   *request.mutable_state() = PackState(state);
   // One at a time, so that what is kept is what the server took last.
   const absl::MutexLock lock(&session_->updating);
+  const absl::Time deadline = session_->Deadline();
   for (;;) {
     const std::shared_ptr<Seat> seat = session_->keeper->seat();
-    auto receipt = ReceiptOf(session_->Call(&SessionService::Stub::UpdateState, request));
+    auto receipt = ReceiptOf(session_->Call(&SessionService::Stub::UpdateState, request, deadline));
     if (!receipt.ok() || session_->keeper->KeepState(request.state(), seat)) return receipt;
     // It moved meanwhile, and may have taken the former state along.
   }
@@ -57,7 +58,8 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::UpdateState(const google::protobuf
 absl::StatusOr<ReleaseReceipt> SessionHandle::ClearCache(const std::string& method) {
   memo::v1::ClearCacheRequest request;
   request.set_method(method);
-  return ReceiptOf(session_->Call(&SessionService::Stub::ClearCache, request));
+  return ReceiptOf(
+      session_->Call(&SessionService::Stub::ClearCache, request, session_->Deadline()));
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
@@ -65,14 +67,14 @@ absl::StatusOr<ReleaseReceipt> SessionHandle::Forget(const std::string& method,
   memo::v1::ForgetRequest forget;
   forget.set_method(method);
   forget.set_request(request.SerializeAsString());
-  return ReceiptOf(session_->Call(&SessionService::Stub::Forget, forget));
+  return ReceiptOf(session_->Call(&SessionService::Stub::Forget, forget, session_->Deadline()));
 }
 
 absl::StatusOr<memo::v1::GetCacheInfoResponse> SessionHandle::GetCacheInfo(
     const std::string& method) const {
   memo::v1::GetCacheInfoRequest request;
   request.set_method(method);
-  return session_->Call(&SessionService::Stub::GetCacheInfo, request);
+  return session_->Call(&SessionService::Stub::GetCacheInfo, request, session_->Deadline());
 }
 
 absl::StatusOr<ReleaseReceipt> SessionHandle::Close() {

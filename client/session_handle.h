@@ -14,16 +14,18 @@
 
 namespace memod {
 
-// Comes from Client::OpenSession. Destroying it ends the session without waiting for the server;
-// so does the end of the process, however it ends, where the server has no resume window. It may
-// outlive its Client.
+// Comes from Client::OpenSession. Destroying it ends the session without waiting for the server, but
+// for the last of a Client (see there); so does the end of the process, however it ends, where the
+// server has no resume window. It may outlive its Client.
 //
 // A session that loses its connection or its server is reconnected, as ClientOptions say: resumed as
 // it was where the server still has it, else opened anew with its state on a server that takes it.
 // What was remembered is then gone, and its name and handle are new.
 //
 // Thread-safe, but for moving and destroying. A handle that was moved from may only be assigned to
-// or destroyed. The calls to the server block, at most for ClientOptions::call_timeout.
+// or destroyed. The calls to the server block, at most for ClientOptions::call_timeout. One that is
+// lost on the way is made again within that time, once the session is held again; what it returns is
+// then of the last time.
 class [[nodiscard]] SessionHandle {
  public:
   SessionHandle(SessionHandle&& other) noexcept;
@@ -53,7 +55,9 @@ class [[nodiscard]] SessionHandle {
 
   // Replaces the state, and thereby starts an empty cache. Returns what the former one held. One after
   // the other: a call waits for those that began before it.
-  // Errors: those of SessionService.UpdateState; the session then goes on as it was.
+  // Errors: those of SessionService.UpdateState; the session then goes on as it was. Unless it was
+  // DEADLINE_EXCEEDED, or the update was lost and the session not held again in time: then it is
+  // unknown which of both states the session has, until the next update.
   absl::StatusOr<memo::v1::ReleaseReceipt> UpdateState(const google::protobuf::Message& state);
 
   // Drops what is remembered, of every method or of one ("/pkg.Service/Method").

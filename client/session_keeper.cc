@@ -1,5 +1,6 @@
 #include "memod/client/session_keeper.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -57,6 +58,7 @@ absl::Status SessionKeeper::Open(absl::Time deadline) {
   {
     absl::MutexLock lock(&mutex_);
     first = attempt_ = std::make_shared<Attempt>();
+    until_ = deadline;
   }
   Start(first);
   absl::MutexLock lock(&mutex_);
@@ -74,6 +76,17 @@ std::shared_ptr<Seat> SessionKeeper::seat() const {
 std::shared_ptr<Seat> SessionKeeper::held() const {
   absl::MutexLock lock(&mutex_);
   return hold_ == nullptr ? nullptr : seat_;
+}
+
+uint64_t SessionKeeper::holds() const {
+  absl::MutexLock lock(&mutex_);
+  return holds_;
+}
+
+bool SessionKeeper::AwaitHeld(absl::Time deadline) const {
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithDeadline(absl::Condition(this, &SessionKeeper::HeldOrDone), deadline);
+  return hold_ != nullptr && !done_;
 }
 
 bool SessionKeeper::done() const {
@@ -146,8 +159,7 @@ void SessionKeeper::Start(const AttemptPtr& attempt) {
     attempt->resumes = CanResume(attempt->place);
     attempt->states = states_;
     attempt->stream = NewStream(attempt);
-    const ClientOptions& options = servers_->options();
-    SetTimer(absl::FromChrono(attempt->resumes ? options.connect_timeout : options.call_timeout));
+    SetTimer(TimeFor(*attempt));
   }
   servers_->at(attempt->place).ConnectNow();
   attempt->stream->Start();
@@ -172,8 +184,19 @@ std::shared_ptr<HoldingStream> SessionKeeper::NewStream(const AttemptPtr& attemp
 }
 
 bool SessionKeeper::CanResume(size_t place) const {
-  return waits_ && hold_ == nullptr && seat_->place == place &&
-         absl::Now() - lost_at_ < seat_->resume_window();
+  return waits_ && hold_ == nullptr && seat_->place == place;
+}
+
+absl::Duration SessionKeeper::TimeFor(const Attempt& attempt) const {
+  const ClientOptions& options = servers_->options();
+  const auto others = static_cast<int64_t>(servers_->size() - 1 - failed_ % servers_->size());
+  return std::min(
+      absl::FromChrono(attempt.resumes ? options.connect_timeout : options.call_timeout),
+      TimeLeft() / (1 + others));
+}
+
+absl::Duration SessionKeeper::TimeLeft() const {
+  return std::max(until_ - absl::Now(), absl::ZeroDuration());
 }
 
 void SessionKeeper::OnTimer(const AttemptPtr& attempt) {
@@ -208,33 +231,35 @@ void SessionKeeper::Accept(const AttemptPtr& attempt, std::shared_ptr<Seat> seat
   // After the lock: they may be the last to keep what was left.
   std::shared_ptr<grpc::Channel> calls;
   std::unique_ptr<grpc::Alarm> timer;
-  EventTeller::Event event;
   {
     absl::MutexLock lock(&mutex_);
     if (attempt_ != attempt) return;  // a seat that nobody keeps is let go of
     if (seat != nullptr && attempt->states != states_) return TryAfter(absl::ZeroDuration());
     hold_ = std::move(attempt_);
+    ++holds_;
     timer = std::move(timer_);
     failed_ = 0;
+    until_ = absl::InfiniteFuture();
     status_ = absl::OkStatus();
     if (seat == nullptr) {
       seat_->HoldBy(attempt->stream);
-      event = [](const SessionEvents& events) {
+      teller_.Add([](const SessionEvents& events) {
         if (events.resumed) events.resumed();
-      };
+      });
     } else {
-      if (seat_ != nullptr)
-        event = [](const SessionEvents& events) {
+      if (seat_ != nullptr) {
+        teller_.Add([](const SessionEvents& events) {
           if (events.reopened) events.reopened();
-        };
+        });
+      }
       std::swap(seat_, seat);
       former_ = seat;
       calls = std::move(calls_);
     }
-    if (attempt->draining) MoveOn();
+    if (attempt->draining) Leave();
     if (reconnect_timeout_ <= absl::ZeroDuration()) state_.reset();  // it can be large
   }
-  if (event) teller_.Tell(std::move(event));
+  teller_.Tell();
 }
 
 void SessionKeeper::OnDraining(const AttemptPtr& attempt) {
@@ -242,44 +267,40 @@ void SessionKeeper::OnDraining(const AttemptPtr& attempt) {
     absl::MutexLock lock(&mutex_);
     attempt->draining = true;
     if (attempt != hold_ || done_) return;
-    MoveOn();
+    Leave();
   }
-  teller_.Tell([](const SessionEvents& events) {
-    if (events.draining) events.draining();
-  });
+  teller_.Tell();
 }
 
 void SessionKeeper::OnEnded(const AttemptPtr& attempt, const HoldingStream::End& end) {
-  bool lost = false;
-  absl::Status why;
   {
     absl::MutexLock lock(&mutex_);
     if (done_) return;
     if (attempt == hold_) SeatLost(end);
-    if (attempt == attempt_) AttemptFailed(attempt->timed_out ? TimedOut() : end.status);
-    lost = done_ && seat_ != nullptr;
-    why = status_;
+    if (attempt == attempt_) AttemptFailed(end.status);
   }
-  if (!lost) return;
-  teller_.Tell([why](const SessionEvents& events) {
-    if (events.lost) events.lost(why);
-  });
+  teller_.Tell();
 }
 
 void SessionKeeper::SeatLost(const HoldingStream::End& end) {
   hold_ = nullptr;
-  status_ = end.status;
-  lost_at_ = absl::Now();
+  status_ = failure_ = end.status;
+  until_ = absl::Now() + reconnect_timeout_;
   waits_ = seat_->resume_window() > absl::ZeroDuration();
   if (end.for_good || reconnect_timeout_ <= absl::ZeroDuration()) return GiveUp(end.status);
-  if (attempt_ != nullptr) return;  // it was about to move
+  if (attempt_ != nullptr) {  // it was about to move
+    if (attempt_->stream != nullptr) SetTimer(TimeFor(*attempt_));
+    return;
+  }
   begin_ = seat_->place;
   failed_ = 0;
   TryAfter(Pause());
 }
 
-void SessionKeeper::AttemptFailed(const absl::Status& why) {
+void SessionKeeper::AttemptFailed(const absl::Status& end) {
   const bool first = seat_ == nullptr, resumed = attempt_->resumes;
+  const absl::Status why = attempt_->timed_out ? TimedOut() : end;
+  if (!attempt_->timed_out) failure_ = end;
   attempt_ = nullptr;
   if (resumed && absl::IsNotFound(why)) {
     waits_ = false;
@@ -292,14 +313,17 @@ void SessionKeeper::AttemptFailed(const absl::Status& why) {
   }
   if (hold_ != nullptr) {
     if (MayPass(why)) TryAfter(Pause());  // else it stays where it is as long as it may
-  } else if (MayPass(why) && absl::Now() - lost_at_ < reconnect_timeout_) {
+  } else if (MayPass(why) && TimeLeft() > absl::ZeroDuration()) {
     TryAfter(Pause());
   } else {
-    GiveUp(why);
+    GiveUp(failure_);
   }
 }
 
-void SessionKeeper::MoveOn() {
+void SessionKeeper::Leave() {
+  teller_.Add([](const SessionEvents& events) {
+    if (events.draining) events.draining();
+  });
   if (attempt_ != nullptr || reconnect_timeout_ <= absl::ZeroDuration()) return;
   begin_ = seat_->place + 1;
   TryAfter(Pause());
@@ -309,10 +333,14 @@ void SessionKeeper::GiveUp(const absl::Status& why) {
   done_ = true;
   status_ = why;
   attempt_ = nullptr;
+  if (seat_ == nullptr) return;  // Open returns it
+  teller_.Add([why](const SessionEvents& events) {
+    if (events.lost) events.lost(why);
+  });
 }
 
 absl::Duration SessionKeeper::Pause() const {
-  return Backoff(failed_ / servers_->size(), kShortestPause, kLongestPause);
+  return std::min(Backoff(failed_ / servers_->size(), kShortestPause, kLongestPause), TimeLeft());
 }
 
 void SessionKeeper::TryAfter(absl::Duration pause) {
@@ -323,8 +351,9 @@ void SessionKeeper::TryAfter(absl::Duration pause) {
 void SessionKeeper::SetTimer(absl::Duration after) {
   timer_ = std::make_unique<grpc::Alarm>();
   timer_->Set(absl::ToChronoTime(absl::Now() + after),
-              [keeper = weak_from_this(), attempt = attempt_](bool) {
-                if (const auto self = keeper.lock()) self->OnTimer(attempt);
+              [keeper = weak_from_this(), attempt = attempt_](bool over) {
+                const auto self = keeper.lock();
+                if (over && self != nullptr) self->OnTimer(attempt);
               });
 }
 

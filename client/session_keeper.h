@@ -2,7 +2,7 @@
 //
 // The session is on a seat. When the seat's stream is lost, or its server is about to stop, attempts
 // are made one after the other, each with a stream of its own, until one gets a seat: on the same
-// server the session is resumed as long as that waits for it; on any other, or later, it is opened
+// server the session is resumed until that says that it is gone; on any other, or then, it is opened
 // anew. A seat that is left is let go of by the last call that was made there.
 #pragma once
 
@@ -43,6 +43,10 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   std::shared_ptr<Seat> seat() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Null while no stream holds it.
   std::shared_ptr<Seat> held() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // How many streams have held it so far.
+  uint64_t holds() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits until a stream holds the session. False: none will, or none did in time.
+  bool AwaitHeld(absl::Time deadline) const ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether it was let go of, or lost for good: nothing is tried any more.
   bool done() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ClientOptions& options() const { return servers_->options(); }
@@ -91,20 +95,27 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
 
   void TryAfter(absl::Duration pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration Pause() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is left until the session is given up, divided among the servers that were not asked in this
+  // round, so that one that is silent leaves time for the others; or less, as the options say.
+  absl::Duration TimeFor(const Attempt& attempt) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration TimeLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetTimer(absl::Duration after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // To another server, if there is one, or to the same one later.
-  void MoveOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The server drains: to another one, if there is one, or to the same one later.
+  void Leave() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeatLost(const HoldingStream::End& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AttemptFailed(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AttemptFailed(const absl::Status& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveUp(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CanResume(size_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  bool HeldOrDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return hold_ != nullptr || done_;
+  }
   bool Answered() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return seat_ != nullptr || done_; }
 
   const std::shared_ptr<const Servers> servers_;
   const absl::Duration reconnect_timeout_;
   const std::string holder_;  // our name, by which a new stream takes the place of the former
-  EventTeller teller_;
+  EventTeller teller_;        // events are added as they happen, under mutex_
 
   mutable absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);
@@ -114,7 +125,8 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   std::shared_ptr<grpc::Channel> calls_
       ABSL_GUARDED_BY(mutex_);                          // of the seat; null: not asked for
   std::weak_ptr<Seat> former_ ABSL_GUARDED_BY(mutex_);  // where calls may still be under way
-  AttemptPtr hold_ ABSL_GUARDED_BY(mutex_);  // the one that holds the session; null: none does
+  AttemptPtr hold_ ABSL_GUARDED_BY(mutex_);     // the one that holds the session; null: none does
+  uint64_t holds_ ABSL_GUARDED_BY(mutex_) = 0;  // that there were
 
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // why there is no hold_
   bool done_ ABSL_GUARDED_BY(mutex_) = false;    // released, or lost for good
@@ -122,8 +134,12 @@ class SessionKeeper : public std::enable_shared_from_this<SessionKeeper> {
   AttemptPtr attempt_ ABSL_GUARDED_BY(mutex_);  // under way
   size_t begin_ ABSL_GUARDED_BY(mutex_);        // the place of the first of them
   size_t failed_ ABSL_GUARDED_BY(mutex_) = 0;   // of them
-  absl::Time lost_at_ ABSL_GUARDED_BY(mutex_);
-  bool waits_ ABSL_GUARDED_BY(mutex_) = false;  // the lost session, as far as is known
+  // When it is given up; infinite while a stream holds it.
+  absl::Time until_ ABSL_GUARDED_BY(mutex_);
+  // Of the last attempt that did not run out of time, or the loss before them: why it is given up.
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  // The lost session, as far as is known: only its server knows when it noticed the loss itself.
+  bool waits_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::Alarm> timer_ ABSL_GUARDED_BY(mutex_);  // of attempt_
 };
 

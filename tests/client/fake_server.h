@@ -37,10 +37,21 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     mute_ = true;
   }
 
+  // It says that it waits for a client that was lost, for a moment, and never does.
+  void PromiseToWait() {
+    absl::MutexLock lock(&mutex_);
+    waits_ = true;
+  }
+
   // From the server's side.
   void End(const std::string& id, grpc::Status why) {
     absl::MutexLock lock(&mutex_);
     if (open_.contains(id)) open_.at(id)->End(std::move(why));
+  }
+  // As soon as the next one is open.
+  void DrainNext() {
+    absl::MutexLock lock(&mutex_);
+    drains_next_ = true;
   }
   void Drain(const std::string& id) {
     absl::MutexLock lock(&mutex_);
@@ -63,6 +74,10 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     return mutex_.AwaitWithTimeout(absl::Condition(&reached), absl::FromChrono(kPatience));
   }
 
+  int resumptions() {
+    absl::MutexLock lock(&mutex_);
+    return resumptions_;
+  }
   memo::v1::OpenSessionRequest last_request() {
     absl::MutexLock lock(&mutex_);
     return last_request_;
@@ -85,8 +100,17 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
     } else if (!mute_) {
       open_[stream->id()] = stream;
       stream->Open();
+      if (std::exchange(drains_next_, false)) stream->Drain();
     }
     return stream;
+  }
+
+  grpc::Status HoldSession(grpc::ServerContext*,
+                           grpc::ServerReaderWriter<memo::v1::HoldSessionResponse,
+                                                    memo::v1::HoldSessionRequest>*) override {
+    absl::MutexLock lock(&mutex_);
+    ++resumptions_;
+    return {grpc::StatusCode::NOT_FOUND, "no such session"};
   }
 
   grpc::Status UpdateState(grpc::ServerContext* context,
@@ -136,6 +160,7 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
       memo::v1::OpenSessionResponse event;
       event.mutable_opened()->set_handle("secret-" + std::to_string(number_));
       event.mutable_opened()->set_session_id(id());
+      if (sessions_->waits_) event.mutable_opened()->mutable_resume_window()->set_nanos(1);
       waiting_.push_back(std::move(event));
       Next();
     }
@@ -208,6 +233,9 @@ class FakeSessions final : public memo::v1::SessionService::WithCallbackMethod_O
   grpc::Status refusal_ ABSL_GUARDED_BY(mutex_);
   int refused_ ABSL_GUARDED_BY(mutex_) = 0;
   bool mute_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drains_next_ ABSL_GUARDED_BY(mutex_) = false;
+  bool waits_ ABSL_GUARDED_BY(mutex_) = false;
+  int resumptions_ ABSL_GUARDED_BY(mutex_) = 0;
   memo::v1::OpenSessionRequest last_request_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> peers_ ABSL_GUARDED_BY(mutex_);
 };

@@ -153,6 +153,53 @@ TEST_F(ClientPipelineTest, CallWaitsForRoomButNotWithinACallback) {
   EXPECT_EQ(nested.get_future().get(), "told");
 }
 
+// Else callbacks of two that are full, each of which calls on the other, wait for ever.
+TEST_F(ClientPipelineTest, CallbackDoesNotWaitForRoomInAnotherPipeline) {
+  Serve();
+  Gated("slow");
+  const SessionHandle session = Open("a");
+  Pipeline full = session.Pipeline({.max_outstanding = 1}), other = session.Pipeline();
+  Future first = Call(full, "slow");
+  ASSERT_TRUE(lab.gate("slow").AwaitArrived());
+  absl::Notification made;
+  Future second;
+  other.Call(kCompute, Request("x"), [&](const PipelineAnswer&) {
+    second = Call(full, "y");
+    made.Notify();
+  });
+  EXPECT_TRUE(made.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  lab.gate("slow").Open();
+  EXPECT_EQ(Words(std::move(first)), "slow");
+  made.WaitForNotification();
+  EXPECT_EQ(Words(std::move(second)), "a:y");
+}
+
+TEST_F(ClientPipelineTest, EventOfASessionDoesNotWaitForRoom) {
+  Serve();
+  Gated("slow");
+  std::optional<Pipeline> full;
+  absl::Notification made;
+  Future second;
+  SessionEvents events;
+  events.draining = [&] {
+    second = Call(*full, "slow");
+    made.Notify();
+  };
+  const SessionHandle session = Open("a", events);
+  full.emplace(session.Pipeline({.max_outstanding = 1}));
+  Future first = Call(*full, "slow");
+  ASSERT_TRUE(lab.gate("slow").AwaitArrived());
+  std::thread drain([&] { server->Drain(); });
+  EXPECT_TRUE(made.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  lab.gate("slow").Open();
+  EXPECT_EQ(Words(std::move(first)), "slow");
+  made.WaitForNotification();
+  second.wait();
+  full.reset();
+  drain.join();
+  StopServer();
+}
+
 TEST_F(ClientPipelineTest, CancelledCallIsToldSoAndItsComputationIsCancelled) {
   Serve();
   std::atomic<bool> cancelled{false};

@@ -1,6 +1,7 @@
 // What becomes of a client's session when its connection is lost, or its server.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "memod/tests/testing/server_test.h"
 #include "memod/tests/testing/soon.h"
 #include "memod/tests/testing/wire.h"
@@ -72,9 +74,12 @@ class ReconnectingTest : public ServerTest {
   }
   // Of a client beyond the wire.
   SessionHandle OpenBeyond(ClientOptions options = {}) {
+    return OpenBeyond(std::move(options), log_.Events());
+  }
+  SessionHandle OpenBeyond(ClientOptions options, SessionEvents events) {
     return Client::Connect(absl::StrCat("127.0.0.1:", wire_->port()), std::move(options))
         .value()
-        .OpenSession(State("a"), log_.Events())
+        .OpenSession(State("a"), std::move(events))
         .value();
   }
   static std::unique_ptr<memo::testing::v1::Probe::Stub> ProbeOf(const SessionHandle& session) {
@@ -120,6 +125,39 @@ TEST_F(ReconnectingTest, WithoutAResumeWindowItIsOpenedAnewWithItsState) {
   wire_->Reset();
   ASSERT_TRUE(log_.Says({"reopened", "reopened"}));
   EXPECT_EQ(Compute(*probe, "x"), "miss b:x");
+}
+
+TEST_F(ReconnectingTest, UpdateWhoseAnswerWasLostIsMadeAgain) {
+  ServeBehindWire(kLong);
+  options_.config.server.listen = absl::StrCat("127.0.0.1:", server->port());
+  SessionHandle session = OpenBeyond();
+  std::atomic<bool> swallowed = false;
+  lab.OnOpen("b", [&] {
+    if (!swallowed.exchange(true)) wire_->Swallow();
+    return absl::OkStatus();
+  });
+  std::thread updater([&] {
+    const auto receipt = session.UpdateState(State("b"));
+    EXPECT_TRUE(receipt.ok()) << receipt.status();
+  });
+  EXPECT_TRUE(Soon([&] { return Get(session, "x").ends_with("b:x"); }, true));
+  wire_->Reset();
+  updater.join();
+  ASSERT_TRUE(log_.Says({"resumed"}));
+  StopServer();
+  registry = Registry();
+  Serve(options_);
+  ASSERT_TRUE(log_.Says({"resumed", "reopened"}));
+  EXPECT_EQ(Compute(*ProbeOf(session), "x"), "miss b:x");
+}
+
+TEST_F(ReconnectingTest, UpdateThatItsClassRefusesIsNotTakenForALostOne) {
+  ServeBehindWire(kLong);
+  SessionHandle session = OpenBeyond();
+  lab.OnOpen("b", [] { return absl::UnavailableError("no database"); });
+  EXPECT_EQ(session.UpdateState(State("b")).status(), absl::UnavailableError("no database"));
+  EXPECT_LE(lab.openings("b"), 2);
+  EXPECT_EQ(Compute(*ProbeOf(session), "x"), "miss a:x");
 }
 
 // The answers of updates that are made at once may come in another order than these were made in.
@@ -226,6 +264,50 @@ TEST_F(ReconnectingTest, DestroyedHandleEndsTheSessionWithoutAResumeWindow) {
     ASSERT_TRUE(log_.Says({"resumed"}));
   }
   EXPECT_TRUE(AliveSoon("nothing"));
+}
+
+TEST_F(ReconnectingTest, LastOfAClientGoesWhenItsSessionsAreClosed) {
+  ServeBehindWire(kLong);
+  for (int round = 0; round < 20; ++round) {
+    std::optional<SessionHandle> session(OpenBeyond());
+    session.reset();
+    ASSERT_EQ(Gauges().sessions(), 0) << "in round " << round;
+  }
+}
+
+TEST_F(ReconnectingTest, LastOfAClientWaitsForNoServerLongerThanASecond) {
+  ServeBehindWire(kLong);
+  std::optional<SessionHandle> session(OpenBeyond());
+  wire_->Swallow();
+  auto begin = Clock::now();
+  session.reset();
+  EXPECT_GE(Clock::now() - begin, std::chrono::seconds(1));
+  EXPECT_LT(Clock::now() - begin, kPatience);
+
+  absl::Notification told;
+  SessionEvents events;
+  events.resumed = [&] {
+    wire_->Swallow();
+    begin = Clock::now();
+    session.reset();
+    EXPECT_LT(Clock::now() - begin, std::chrono::seconds(1));
+    told.Notify();
+  };
+  session = OpenBeyond({}, events);
+  wire_->Reset();
+  told.WaitForNotification();
+  wire_->Reset();
+  EXPECT_TRUE(AliveSoon("nothing"));
+}
+
+TEST_F(ReconnectingTest, WithoutAResumeWindowTheLastOfAClientWaitsForNoServer) {
+  ServeBehindWire(Duration::zero());
+  std::optional<SessionHandle> session(OpenBeyond());
+  wire_->Swallow();
+  const auto begin = Clock::now();
+  session.reset();
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(1));
+  wire_->Reset();
 }
 
 TEST_F(ReconnectingTest, DestructionMeetsReconnection) {

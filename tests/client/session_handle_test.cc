@@ -128,6 +128,19 @@ TEST_F(SessionHandleTest, ServerThatNeverOpensIsGivenUp) {
   EXPECT_TRUE(server.sessions.AwaitOpen(0));
 }
 
+TEST_F(SessionHandleTest, TimeoutsMayBeForEver) {
+  constexpr auto kForEver = std::chrono::milliseconds::max();
+  ClientOptions options;
+  options.connect_timeout = options.call_timeout = options.reconnect_timeout = kForEver;
+  options.keepalive_time = options.keepalive_timeout = kForEver;
+  const auto client = Client::Connect(server.address(), options);
+  ASSERT_TRUE(client.ok()) << client.status();
+  const auto session = client->OpenSession();
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_TRUE(session->GetCacheInfo().ok());
+  EXPECT_TRUE(session->status().ok());
+}
+
 TEST_F(SessionHandleTest, ConnectSaysWhyThereIsNoConnection) {
   server.Stop();
   const auto client = Client::Connect(server.address());
@@ -266,6 +279,61 @@ TEST_F(SessionHandleTest, RefusalThatMayPassIsNone) {
   EXPECT_EQ(told.times, 0);
 }
 
+// The server's time may not have begun yet, or its clock stands still.
+TEST_F(SessionHandleTest, OnlyTheServerSaysThatItWaitsNoLonger) {
+  server.sessions.PromiseToWait();
+  absl::Notification reopened;
+  SessionEvents events;
+  events.reopened = [&] { reopened.Notify(); };
+  const auto session = Hold(Connect().OpenSession(std::move(events)));
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(reopened.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_EQ(server.sessions.resumptions(), 1);
+}
+
+TEST_F(SessionHandleTest, SilentServerIsALossWhenTheTimeToReconnectIsOver) {
+  Told told;
+  ClientOptions options;
+  options.call_timeout = std::chrono::hours(1);
+  options.reconnect_timeout = std::chrono::milliseconds(300);
+  const auto session = Hold(Connect(options).OpenSession(told.OnLost()));
+  server.sessions.NeverAnswerOpen();
+  const auto begin = std::chrono::steady_clock::now();
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(told.Wait());
+  EXPECT_EQ(told.why, absl::UnavailableError("gone"));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, options.reconnect_timeout);
+}
+
+TEST_F(SessionHandleTest, SoIsOneThatItWasToMoveTo) {
+  FakeServer other;
+  Told told;
+  ClientOptions options;
+  options.call_timeout = std::chrono::hours(1);
+  options.reconnect_timeout = std::chrono::milliseconds(300);
+  const Client client = Client::Connect({server.address(), other.address()}, options).value();
+  const auto one = Hold(client.OpenSession(told.OnLost()));
+  const auto two = Hold(client.OpenSession(told.OnLost()));
+  server.sessions.NeverAnswerOpen();
+  other.sessions.NeverAnswerOpen();
+  server.sessions.Drain("s1");
+  ASSERT_TRUE(other.sessions.AwaitOpen(2));
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(told.Wait());
+  EXPECT_EQ(told.why, absl::UnavailableError("gone"));
+}
+
+TEST_F(SessionHandleTest, SilentServerLeavesTimeToOpenOnAnother) {
+  FakeServer silent;
+  ClientOptions options;
+  options.call_timeout = std::chrono::seconds(3);
+  const Client client = Client::Connect({silent.address(), server.address()}, options).value();
+  silent.sessions.NeverAnswerOpen();
+  const auto one = client.OpenSession(), two = client.OpenSession();
+  EXPECT_TRUE(one.ok()) << one.status();
+  EXPECT_TRUE(two.ok()) << two.status();
+}
+
 TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   absl::Notification draining;
   SessionEvents events;
@@ -277,6 +345,23 @@ TEST_F(SessionHandleTest, DrainingIsToldAndTheSessionGoesOn) {
   EXPECT_TRUE(session->draining());
   EXPECT_TRUE(session->status().ok());
   EXPECT_TRUE(session->GetCacheInfo().ok());
+}
+
+// While the client still sees to it that calls will find a connection there.
+TEST_F(SessionHandleTest, DrainingOfTheServerThatItIsBeingOpenedOnIsToldAfterwards) {
+  std::vector<std::string> told;
+  absl::Notification twice;
+  SessionEvents events;
+  events.draining = [&] { told.push_back("draining"); };
+  events.reopened = [&] {
+    told.push_back("reopened");
+    if (told.size() == 3) twice.Notify();
+  };
+  const auto session = Hold(Connect().OpenSession(std::move(events)));
+  server.sessions.DrainNext();
+  server.sessions.End("s1", {grpc::StatusCode::UNAVAILABLE, "gone"});
+  ASSERT_TRUE(twice.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_THAT(told, ElementsAre("reopened", "draining", "reopened"));
 }
 
 TEST_F(SessionHandleTest, DestructionWaitsForTheEventBeingTold) {
