@@ -81,7 +81,8 @@ struct SessionEvents {
 // hold sessions, so that nothing that goes wrong with a call can end a session. Thread-safe. Copies
 // share the connections, which last as long as any copy or any session opened by one. Where servers
 // have a resume window, the last of these to go, unless within a callback of SessionEvents or of a
-// Pipeline, waits for them to close what was let go of, at most 1 s: then the process may end.
+// Pipeline, waits for them to close what was let go of, at most 1 s: then the process may end. (A
+// session that was just being opened anew may stay for the window.)
 //
 // A session is on one of the servers, its calls with it. Sessions begin on the servers in turn.
 // Calls on SessionHandle::channel():

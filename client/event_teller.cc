@@ -10,6 +10,7 @@ void EventTeller::Add(Event event) {
 }
 
 void EventTeller::Tell() {
+  const InCallback here;
   SessionEvents dropped;  // after the lock: closures may hold anything
   absl::MutexLock lock(&mutex_);
   if (released_ || waiting_.empty() || !NothingIsTold()) return;
@@ -18,10 +19,7 @@ void EventTeller::Tell() {
     const Event next = std::move(waiting_.front());
     waiting_.pop_front();
     mutex_.Unlock();
-    {
-      const InCallback here;
-      next(events_);
-    }
+    next(events_);
     mutex_.Lock();
   }
   telling_ = std::thread::id();

@@ -79,6 +79,7 @@ uint64_t PipelineCalls::Call(std::string_view method, std::string_view request,
     }
   }
   if (lost) {
+    const InCallback here;
     done(*lost);
   } else {
     SendNext();
@@ -181,8 +182,8 @@ bool PipelineCalls::TellAnswers(const grpc::ByteBuffer& message) {
   {
     const Telling here(this);
     for (auto& [answer, done] : answered_) done(ToAnswer(answer));
+    answered_.clear();  // what a callback holds may be the last of a Pipeline or a Client
   }
-  answered_.clear();
   return next == pipeline::Next::kEnd;
 }
 
@@ -202,8 +203,8 @@ void PipelineCalls::OnDone(const grpc::Status& status) {
   {
     const Telling here(this);
     for (auto& [id, done] : outstanding) done(answer);
+    outstanding.clear();  // as in TellAnswers
   }
-  outstanding.clear();
   std::shared_ptr<PipelineCalls> self;  // outlives the lock
   absl::MutexLock lock(&mutex_);
   self = std::move(self_);

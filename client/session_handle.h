@@ -56,8 +56,8 @@ class [[nodiscard]] SessionHandle {
   // Replaces the state, and thereby starts an empty cache. Returns what the former one held. One after
   // the other: a call waits for those that began before it.
   // Errors: those of SessionService.UpdateState; the session then goes on as it was. Unless it was
-  // DEADLINE_EXCEEDED, or the update was lost and the session not held again in time: then it is
-  // unknown which of both states the session has, until the next update.
+  // DEADLINE_EXCEEDED, or an UNAVAILABLE, CANCELLED, UNKNOWN or INTERNAL that may be the connection's:
+  // then it is unknown which of both states the session has, until the next update.
   absl::StatusOr<memo::v1::ReleaseReceipt> UpdateState(const google::protobuf::Message& state);
 
   // Drops what is remembered, of every method or of one ("/pkg.Service/Method").

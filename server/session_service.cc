@@ -26,7 +26,7 @@ constexpr Duration kMinTtl = std::chrono::milliseconds(100);
 constexpr size_t kLongestHolderName = 64;
 // Of one call, which takes an event thread all the while.
 constexpr int kMostRenewed = 10'000;
-constexpr size_t kMostRenewedBytes = 512 << 10;  // twice what as many handles take
+constexpr size_t kMostRenewedBytes = 1 << 20;  // twice what as many handles take
 
 absl::Status Draining() {
   return MemoError(absl::StatusCode::kUnavailable, memo_error::kDraining,

@@ -239,6 +239,29 @@ TEST_F(ClientPipelineTest, DestroyingItTellsWhatIsOutstandingOnce) {
   lab.gate("slow").Open();
 }
 
+TEST_F(ClientPipelineTest, LastOfItMayBeHeldByOneOfItsCallbacks) {
+  Serve();
+  const SessionHandle session = Open("a");
+  std::promise<void> gone;
+  struct Held {
+    explicit Held(std::promise<void>& gone) : gone(gone) {}
+    ~Held() {
+      pipeline.reset();
+      gone.set_value();
+    }
+    std::promise<void>& gone;
+    std::optional<Pipeline> pipeline;
+  };
+  auto held = std::make_shared<Held>(gone);
+  Gated("slow");
+  held->pipeline.emplace(session.Pipeline());
+  held->pipeline->Call(kCompute, Request("slow"), [held](const PipelineAnswer&) {});
+  ASSERT_TRUE(lab.gate("slow").AwaitArrived());
+  held.reset();
+  lab.gate("slow").Open();
+  EXPECT_EQ(gone.get_future().wait_for(kPatience), std::future_status::ready);
+}
+
 TEST_F(ClientPipelineTest, LostStreamTellsEveryCallOnceAndEveryLaterOne) {
   Serve();
   Gated("slow");

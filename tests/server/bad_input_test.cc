@@ -127,7 +127,7 @@ TEST_F(BadInputTest, RenewalsThatTakeFarMoreToDecodeThanToSendAreNotDecoded) {
   const Told told =
       Ask(session.handle(), request, {.method = "/memo.v1.SessionService/RenewSession"});
   EXPECT_EQ(told.Words(), "INVALID_ARGUMENT BAD_REQUEST");
-  EXPECT_EQ(told.status.error_message(), "the request is 16000000 bytes; want at most 524288");
+  EXPECT_EQ(told.status.error_message(), "the request is 16000000 bytes; want at most 1048576");
 }
 
 TEST_F(BadInputTest, UndecodableStateNamesTheMessage) {

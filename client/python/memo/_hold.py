@@ -181,8 +181,8 @@ class Hold:
                 )
                 # gRPC cancels a call that nobody has any more.
                 closing.add_done_callback(lambda _: told())
-            except ValueError:
-                told()  # the channel is closed
+            except Exception:
+                told()  # the channel is closed, or there can be no thread for it just now
         stream.cancel()
 
     def _first(
