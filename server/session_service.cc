@@ -1,5 +1,7 @@
 #include "memod/server/session_service.h"
 
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,14 +14,12 @@
 #include "memod/server/hold_stream.h"
 #include "memod/server/logging.h"
 #include "memod/server/session_stream.h"
-#include "memod/server/unary_call.h"
 
 namespace memod {
 namespace {
 
 using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
-using grpc::ServerUnaryReactor;
 
 // Below it a lease would lapse before a renewal gets through.
 constexpr Duration kMinTtl = std::chrono::milliseconds(100);
@@ -147,6 +147,45 @@ absl::Status SessionService::CheckRoom(const CallbackServerContext& context) con
   return status.ok() ? env_.sessions.CheckRoom(context.peer()) : status;
 }
 
+SessionService::SessionService(Environment environment) : env_(std::move(environment)) {
+  // In the order of session.proto, where two streams come first.
+  Serve(2, &SessionService::Lease);
+  ServeAtOnce(3, &SessionService::Renew, kMostRenewedBytes);
+  Serve(4, &SessionService::Update);
+  ServeAtOnce(5, &SessionService::Close);
+  ServeAtOnce(6, &SessionService::Clear);
+  ServeAtOnce(7, &SessionService::Forget);
+  ServeAtOnce(8, &SessionService::CacheInfo);
+}
+
+template <typename Request, typename Response>
+void SessionService::Serve(int method, Handler<Request, Response> handler) {
+  using Call = UnaryCall<Request, Response>;
+  MarkMethodRawCallback(method,
+                        new grpc::internal::CallbackUnaryHandler<ByteBuffer, Call>(
+                            [this, handler](Context* context, const ByteBuffer* bytes, Call* call) {
+                              call->Begin(env_.calls.unsent(), *context);
+                              (this->*handler)(*bytes, *call);
+                              return call;
+                            }));
+}
+
+template <typename Request, typename Response>
+void SessionService::ServeAtOnce(int method, Answer<Request, Response> answer, size_t max_bytes) {
+  using Call = UnaryCall<Request, Response>;
+  MarkMethodRawCallback(
+      method, new grpc::internal::CallbackUnaryHandler<ByteBuffer, Call>(
+                  [this, answer, max_bytes](Context* context, const ByteBuffer* bytes, Call* call) {
+                    call->Begin(env_.calls.unsent(), *context);
+                    absl::Status status = CheckLength(*bytes, max_bytes);
+                    if (status.ok()) status = Decode(*bytes, call->request);
+                    if (status.ok())
+                      status = (this->*answer)(*context, call->request, call->response);
+                    call->Answer(status);
+                    return call;
+                  }));
+}
+
 absl::StatusOr<std::shared_ptr<Session>> SessionService::Open(Origin origin, std::string peer) {
   if (draining()) return Draining();  // that came while the instance was made
   const std::string_view state_type = origin.state_type;
@@ -193,78 +232,53 @@ grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>* SessionService::HoldSession(
   return stream.get();
 }
 
-ServerUnaryReactor* SessionService::LeaseSession(CallbackServerContext* context,
-                                                 const ByteBuffer* bytes, ByteBuffer* answer) {
-  auto* const call = new UnaryCall<memo::v1::LeaseSessionRequest, memo::v1::LeaseSessionResponse>(
-      env_.calls.unsent(), *context, *answer);
-  absl::Status status = Decode(*bytes, call->request);
-  if (status.ok()) status = draining() ? Draining() : CheckRoom(*context);
-  const auto ttl = status.ok() ? TtlOf(call->request, env_.max_ttl) : status;
-  if (!ttl.ok()) {
-    call->Answer(ttl.status());
-    return call;
-  }
-  auto lease = [=, this, ttl = *ttl](absl::StatusOr<Origin> origin) {
+void SessionService::Lease(
+    const ByteBuffer& bytes,
+    UnaryCall<memo::v1::LeaseSessionRequest, memo::v1::LeaseSessionResponse>& call) {
+  absl::Status status = Decode(bytes, call.request);
+  if (status.ok()) status = draining() ? Draining() : CheckRoom(call.context());
+  const auto ttl = status.ok() ? TtlOf(call.request, env_.max_ttl) : status;
+  if (!ttl.ok()) return call.Answer(ttl.status());
+  auto lease = [this, &call, ttl = *ttl](absl::StatusOr<Origin> origin) {
     const auto leased = [&]() -> absl::Status {
       if (!origin.ok()) return origin.status();
-      const auto session = Open(*std::move(origin), context->peer());
+      const auto session = Open(*std::move(origin), call.context().peer());
       if (!session.ok()) return session.status();
-      call->response.set_handle((*session)->handle());
-      call->response.set_session_id((*session)->id());
+      call.response.set_handle((*session)->handle());
+      call.response.set_session_id((*session)->id());
       return env_.sessions.Lease(**session, ttl, Clock::now());
     };
-    call->Answer(leased());
+    call.Answer(leased());
   };
   env_.incarnator.Make(
-      TakeState(call->request), Select(context->client_metadata(), env_.captured),
-      {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(lease)});
-  return call;
+      TakeState(call.request), Select(call.context().client_metadata(), env_.captured),
+      {.wanted = [&call] { return !call.context().IsCancelled(); }, .done = std::move(lease)});
 }
 
-ServerUnaryReactor* SessionService::UpdateState(CallbackServerContext* context,
-                                                const ByteBuffer* bytes, ByteBuffer* answer) {
-  auto* const call = new UnaryCall<memo::v1::UpdateStateRequest, memo::v1::UpdateStateResponse>(
-      env_.calls.unsent(), *context, *answer);
-  absl::Status status = Decode(*bytes, call->request);
+void SessionService::Update(
+    const ByteBuffer& bytes,
+    UnaryCall<memo::v1::UpdateStateRequest, memo::v1::UpdateStateResponse>& call) {
+  absl::Status status = Decode(bytes, call.request);
   if (status.ok()) status = env_.admission.Check();
-  const auto session = status.ok() ? SessionOf(*context) : status;
+  const auto session = status.ok() ? SessionOf(call.context()) : status;
   const auto incarnation = session.ok() ? (*session)->incarnation() : nullptr;
   if (incarnation == nullptr) {
-    call->Answer(session.ok() ? SessionNotFound() : session.status());
-    return call;
+    return call.Answer(session.ok() ? SessionNotFound() : session.status());
   }
   env_.calls.Enter();  // a drain waits for it
-  auto swap = [=, this, session = *session](absl::StatusOr<Origin> origin) {
+  auto swap = [this, &call, session = *session](absl::StatusOr<Origin> origin) {
     absl::Status updated = origin.status();
     if (updated.ok()) {
       const auto receipt = env_.sessions.Update(*session, *std::move(origin));
       updated = receipt.status();
-      if (updated.ok()) ReportReceipt(*receipt, call->response.mutable_receipt());
+      if (updated.ok()) ReportReceipt(*receipt, call.response.mutable_receipt());
     }
-    call->Answer(updated);
+    call.Answer(updated);
     env_.calls.Leave();
   };
   env_.incarnator.Make(
-      TakeState(call->request), incarnation->self->metadata,
-      {.wanted = [context] { return !context->IsCancelled(); }, .done = std::move(swap)});
-  return call;
-}
-
-template <typename Request, typename Response>
-ServerUnaryReactor* SessionService::Answer(Handler<Request, Response> handler, Context& context,
-                                           const ByteBuffer& request, ByteBuffer& response,
-                                           size_t max_bytes) const {
-  auto* const call = new UnaryCall<Request, Response>(env_.calls.unsent(), context, response);
-  absl::Status status = CheckLength(request, max_bytes);
-  if (status.ok()) status = Decode(request, call->request);
-  if (status.ok()) status = (this->*handler)(context, call->request, call->response);
-  call->Answer(status);
-  return call;
-}
-
-ServerUnaryReactor* SessionService::RenewSession(CallbackServerContext* context,
-                                                 const ByteBuffer* request, ByteBuffer* response) {
-  return Answer(&SessionService::Renew, *context, *request, *response, kMostRenewedBytes);
+      TakeState(call.request), incarnation->self->metadata,
+      {.wanted = [&call] { return !call.context().IsCancelled(); }, .done = std::move(swap)});
 }
 
 absl::Status SessionService::Renew(const Context& context,
@@ -291,11 +305,6 @@ absl::Status SessionService::Renew(const Context& context,
   return absl::OkStatus();
 }
 
-ServerUnaryReactor* SessionService::CloseSession(CallbackServerContext* context,
-                                                 const ByteBuffer* request, ByteBuffer* response) {
-  return Answer(&SessionService::Close, *context, *request, *response);
-}
-
 absl::Status SessionService::Close(const Context& context, const memo::v1::CloseSessionRequest&,
                                    memo::v1::CloseSessionResponse& response) const {
   const auto session = SessionOf(context);
@@ -304,11 +313,6 @@ absl::Status SessionService::Close(const Context& context, const memo::v1::Close
   if (!receipt) return SessionNotFound();
   ReportReceipt(*receipt, response.mutable_receipt());
   return absl::OkStatus();
-}
-
-ServerUnaryReactor* SessionService::ClearCache(CallbackServerContext* context,
-                                               const ByteBuffer* request, ByteBuffer* response) {
-  return Answer(&SessionService::Clear, *context, *request, *response);
 }
 
 absl::Status SessionService::Clear(const Context& context,
@@ -321,14 +325,8 @@ absl::Status SessionService::Clear(const Context& context,
   return absl::OkStatus();
 }
 
-ServerUnaryReactor* SessionService::Forget(CallbackServerContext* context,
-                                           const ByteBuffer* request, ByteBuffer* response) {
-  return Answer(&SessionService::ForgetOne, *context, *request, *response);
-}
-
-absl::Status SessionService::ForgetOne(const Context& context,
-                                       const memo::v1::ForgetRequest& request,
-                                       memo::v1::ForgetResponse& response) const {
+absl::Status SessionService::Forget(const Context& context, const memo::v1::ForgetRequest& request,
+                                    memo::v1::ForgetResponse& response) const {
   if (request.method().empty()) {
     return BadRequest(
         "method is empty; want the name of the method whose answer to forget, as in "
@@ -343,11 +341,6 @@ absl::Status SessionService::ForgetOne(const Context& context,
   ReportReceipt(memory->incarnation->cache->Forget(method.memo, key.key()),
                 response.mutable_receipt());
   return absl::OkStatus();
-}
-
-ServerUnaryReactor* SessionService::GetCacheInfo(CallbackServerContext* context,
-                                                 const ByteBuffer* request, ByteBuffer* response) {
-  return Answer(&SessionService::CacheInfo, *context, *request, *response);
 }
 
 absl::Status SessionService::CacheInfo(const Context& context,

@@ -17,20 +17,13 @@
 #include "memod/server/holder_stream.h"
 #include "memod/server/incarnator.h"
 #include "memod/server/method_table.h"
+#include "memod/server/unary_call.h"
 
 namespace memod {
 
 // Each method gets the bytes; see unary_call.h.
 using RawSessionService = memo::v1::SessionService::WithRawCallbackMethod_OpenSession<
-    memo::v1::SessionService::WithRawCallbackMethod_HoldSession<
-        memo::v1::SessionService::WithRawCallbackMethod_LeaseSession<
-            memo::v1::SessionService::WithRawCallbackMethod_RenewSession<
-                memo::v1::SessionService::WithRawCallbackMethod_UpdateState<
-                    memo::v1::SessionService::WithRawCallbackMethod_CloseSession<
-                        memo::v1::SessionService::WithRawCallbackMethod_ClearCache<
-                            memo::v1::SessionService::WithRawCallbackMethod_Forget<
-                                memo::v1::SessionService::WithRawCallbackMethod_GetCacheInfo<
-                                    memo::v1::SessionService::Service>>>>>>>>>;
+    memo::v1::SessionService::WithRawCallbackMethod_HoldSession<memo::v1::SessionService::Service>>;
 
 class SessionService final : public RawSessionService {
  public:
@@ -47,7 +40,7 @@ class SessionService final : public RawSessionService {
     CallsInFlight& calls;
   };
 
-  explicit SessionService(Environment environment) : env_(std::move(environment)) {}
+  explicit SessionService(Environment environment);
 
   // For the table to be told of.
   static void LogClosed(const Session& session, CloseReason reason, const Receipt& receipt);
@@ -64,28 +57,6 @@ class SessionService final : public RawSessionService {
                                                           const grpc::ByteBuffer* request) override;
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* HoldSession(
       grpc::CallbackServerContext* context) override;
-  grpc::ServerUnaryReactor* LeaseSession(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* request,
-                                         grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* RenewSession(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* request,
-                                         grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* UpdateState(grpc::CallbackServerContext* context,
-                                        const grpc::ByteBuffer* request,
-                                        grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* request,
-                                         grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* ClearCache(grpc::CallbackServerContext* context,
-                                       const grpc::ByteBuffer* request,
-                                       grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* Forget(grpc::CallbackServerContext* context,
-                                   const grpc::ByteBuffer* request,
-                                   grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* GetCacheInfo(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer* request,
-                                         grpc::ByteBuffer* response) override;
-
   // For its streams.
 
   // UNAVAILABLE: from Drain on. RESOURCE_EXHAUSTED: as SessionTable::Open.
@@ -99,24 +70,34 @@ class SessionService final : public RawSessionService {
   bool draining() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<HolderStream>> Streams() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Of calls that are answered at once.
+  // The unary methods.
   using Context = grpc::CallbackServerContext;
+  template <typename Request, typename Response>
+  using Handler = void (SessionService::*)(const grpc::ByteBuffer& bytes,
+                                           UnaryCall<Request, Response>& call);
+  template <typename Request, typename Response>
+  void Serve(int method, Handler<Request, Response> handler);
+  void Lease(const grpc::ByteBuffer& bytes,
+             UnaryCall<memo::v1::LeaseSessionRequest, memo::v1::LeaseSessionResponse>& call);
+  void Update(const grpc::ByteBuffer& bytes,
+              UnaryCall<memo::v1::UpdateStateRequest, memo::v1::UpdateStateResponse>& call);
+
+  // Those that are answered at once.
+  template <typename Request, typename Response>
+  using Answer = absl::Status (SessionService::*)(const Context&, const Request&, Response&) const;
+  template <typename Request, typename Response>
+  void ServeAtOnce(int method, Answer<Request, Response> answer,
+                   size_t max_bytes = std::numeric_limits<size_t>::max());
   absl::Status Renew(const Context& context, const memo::v1::RenewSessionRequest& request,
                      memo::v1::RenewSessionResponse& response) const;
   absl::Status Close(const Context& context, const memo::v1::CloseSessionRequest& request,
                      memo::v1::CloseSessionResponse& response) const;
   absl::Status Clear(const Context& context, const memo::v1::ClearCacheRequest& request,
                      memo::v1::ClearCacheResponse& response) const;
-  absl::Status ForgetOne(const Context& context, const memo::v1::ForgetRequest& request,
-                         memo::v1::ForgetResponse& response) const;
+  absl::Status Forget(const Context& context, const memo::v1::ForgetRequest& request,
+                      memo::v1::ForgetResponse& response) const;
   absl::Status CacheInfo(const Context& context, const memo::v1::GetCacheInfoRequest& request,
                          memo::v1::GetCacheInfoResponse& response) const;
-  template <typename Request, typename Response>
-  using Handler = absl::Status (SessionService::*)(const Context&, const Request&, Response&) const;
-  template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Answer(Handler<Request, Response> handler, Context& context,
-                                   const grpc::ByteBuffer& request, grpc::ByteBuffer& response,
-                                   size_t max_bytes = std::numeric_limits<size_t>::max()) const;
 
   // RESOURCE_EXHAUSTED: there is no room for the session that the call is to open.
   absl::Status CheckRoom(const grpc::CallbackServerContext& context) const;

@@ -36,35 +36,53 @@ void Encode(const Message& message, grpc::ByteBuffer& bytes) {
   grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
 }
 
-// Deletes itself when it is done.
+// To gRPC it is the method's response, a message: made within the memory of the call itself, and
+// dropped once the call is done. (Among what sessions leave on the heap it would leave holes.)
 template <typename Request, typename Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // `unsent` and what is gRPC's, as the handler got it, outlive this.
-  UnaryCall(UnsentAnswers& unsent, grpc::CallbackServerContext& context, grpc::ByteBuffer& bytes)
-      : unsent_(unsent), context_(context), bytes_(bytes) {}
+  // Before anything else. Both outlive this.
+  void Begin(UnsentAnswers& unsent, grpc::CallbackServerContext& context) {
+    unsent_ = &unsent;
+    context_ = &context;
+  }
+  grpc::CallbackServerContext& context() const { return *context_; }
 
   // Once. With the response as it is by then, unless it is an error.
   void Answer(const absl::Status& status) {
     if (status.ok()) {
       Encode(response, bytes_);
-      unsent_.Add(answer_, context_, bytes_.Length());
+      unsent_->Add(answer_, *context_, bytes_.Length());
     }
-    Finish(ToGrpcStatus(status, context_));
+    Finish(ToGrpcStatus(status, *context_));
   }
 
   Request request;
   Response response;
 
+  // The response's, once it is answered. gRPC takes them out to send them.
+  grpc::ByteBuffer& bytes() const { return bytes_; }
+
  private:
-  void OnDone() override { delete this; }
+  void OnDone() override {}
   // It waits for nothing, so it needs no thread of its own.
   bool InternalInlineable() override { return true; }
 
-  UnsentAnswers& unsent_;
-  grpc::CallbackServerContext& context_;
-  grpc::ByteBuffer& bytes_;
+  UnsentAnswers* unsent_ = nullptr;
+  grpc::CallbackServerContext* context_ = nullptr;
+  mutable grpc::ByteBuffer bytes_;
   UnsentAnswer answer_;
 };
 
 }  // namespace memod
+
+template <typename Request, typename Response>
+class grpc::SerializationTraits<memod::UnaryCall<Request, Response>> {
+ public:
+  static Status Serialize(const memod::UnaryCall<Request, Response>& call, ByteBuffer* message,
+                          bool* own) {
+    message->Swap(&call.bytes());
+    *own = true;
+    return Status::OK;
+  }
+};
